@@ -1,0 +1,260 @@
+"""What users did, apart from any model version: who, which items, what and when, and the names of all of them.
+
+One compressed-sparse-row table by the store's keys. It is pure arrays, so it is stored as a snapshot and memory-mapped.
+
+Letters used for shapes: U users, I items, N interactions, n interactions of one user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.vocabulary import StringTable, Vocabulary
+
+EventCodes = NDArray[np.uint8] | NDArray[np.uint16]
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "user_keys": ("int64",),
+    "item_keys": ("int64",),
+    "indptr": ("int64",),
+    "item_positions": ("int32",),
+    "event_codes": ("uint8", "uint16"),
+    "times_us": ("int64",),
+    "values": ("float32",),
+}
+STORED_ARRAYS = (
+    *COLUMNS,
+    *(f"{part}_{name}" for part in ("users", "items") for name in ("blob", "offsets", "hashes", "order")),
+    *(f"titles_{name}" for name in ("blob", "offsets")),
+)
+
+
+class UserHistory(NamedTuple):
+    """The interactions of one user in the order of their ids; all of shape (n,)."""
+
+    item_keys: NDArray[np.int64]
+    event_codes: EventCodes
+    times_us: NDArray[np.int64]
+    values: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Histories:
+    """Histories of all users.
+
+    Args:
+        user_keys: the store's keys, strictly ascending, int64, shape (U,).
+        users: the users' ids, in the order of user_keys.
+        item_keys: the store's keys, strictly ascending, int64, shape (I,).
+        items: the items' ids, in the order of item_keys.
+        titles: the items' titles, in the order of item_keys; "" for none.
+        indptr: the interactions of user u are rows indptr[u] to indptr[u + 1], int64, shape (U + 1,).
+        item_positions: row of item_keys, int32, shape (N,).
+        event_codes: index into event_types, uint8 or uint16, shape (N,).
+        event_types: names of the event types.
+        times_us: when it happened, microseconds since the epoch, int64, shape (N,).
+        values: float32, shape (N,).
+    Raises: ValueError naming what does not fit.
+    """
+
+    user_keys: NDArray[np.int64]
+    users: Vocabulary
+    item_keys: NDArray[np.int64]
+    items: Vocabulary
+    titles: StringTable
+    indptr: NDArray[np.int64]
+    item_positions: NDArray[np.int32]
+    event_codes: EventCodes
+    event_types: tuple[str, ...]
+    times_us: NDArray[np.int64]
+    values: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        for name, dtypes in COLUMNS.items():
+            array = getattr(self, name)
+            if array.ndim != 1 or array.dtype.name not in dtypes:
+                raise ValueError(f"{name} must be one-dimensional {' or '.join(dtypes)}, not {array.dtype}")
+        for name in ("user_keys", "item_keys"):
+            keys = getattr(self, name)
+            if (keys[1:] <= keys[:-1]).any():
+                raise ValueError(f"{name} must be strictly ascending")
+        if not len(self.users) == len(self.user_keys) == len(self.indptr) - 1:
+            raise ValueError("user_keys, users and indptr do not have the same number of users")
+        if not len(self.item_keys) == len(self.items) == len(self.titles):
+            raise ValueError("item_keys, items and titles do not have the same number of items")
+        if not len(self.item_positions) == len(self.event_codes) == len(self.times_us) == len(self.values):
+            raise ValueError("item_positions, event_codes, times_us and values do not have the same length")
+        if self.indptr[0] != 0 or self.indptr[-1] != len(self) or (self.indptr[1:] < self.indptr[:-1]).any():
+            raise ValueError(f"indptr must rise from 0 to the {len(self)} interactions")
+        _check_below("item_positions", self.item_positions, len(self.item_keys))
+        _check_below("event_codes", self.event_codes, len(self.event_types))
+
+    @classmethod
+    def build(
+        cls,
+        user_keys: NDArray[np.int64],
+        item_keys: NDArray[np.int64],
+        *,
+        event_codes: NDArray[np.integer[Any]],
+        times_us: NDArray[np.int64],
+        values: NDArray[np.floating[Any]],
+        event_types: Sequence[str],
+        user_ids: Mapping[int, str],
+        item_ids: Mapping[int, str],
+        titles: Mapping[int, str],
+    ) -> Histories:
+        """Group interactions by user.
+
+        Args:
+            user_keys: user of each interaction, in the order of the interactions' ids, shape (N,).
+            item_keys: item of each interaction, shape (N,).
+            event_codes: index into event_types, shape (N,).
+            times_us: microseconds since the epoch, shape (N,).
+            values: shape (N,).
+            event_types: names of the event types, at most 65,536.
+            user_ids: id of every user key; users without interactions may be among them.
+            item_ids: id of every item key; items without interactions may be among them.
+            titles: title by item key, for the items that have one.
+        Raises: ValueError for a key without an id, an event code without a name, or lengths that disagree.
+        """
+        if not len(user_keys) == len(item_keys) == len(event_codes) == len(times_us) == len(values):
+            raise ValueError("user_keys, item_keys, event_codes, times_us and values do not have the same length")
+        all_users, all_items = _sorted_keys(user_ids), _sorted_keys(item_ids)
+        user_rows = _positions(all_users, user_keys, "user")
+        item_rows = _positions(all_items, item_keys, "item")
+        _check_below("event_codes", event_codes, len(event_types))
+        # Stable: the rows of a user stay in the order of their ids.
+        order = np.argsort(user_rows, kind="stable")
+        codes = event_codes[order]
+        indptr = np.zeros(len(all_users) + 1, dtype=np.int64)
+        np.cumsum(np.bincount(user_rows, minlength=len(all_users)), out=indptr[1:])
+        return cls(
+            user_keys=all_users,
+            users=Vocabulary.from_ids(user_ids[key] for key in all_users.tolist()),
+            item_keys=all_items,
+            items=Vocabulary.from_ids(item_ids[key] for key in all_items.tolist()),
+            titles=StringTable.from_strings(titles.get(key) or "" for key in all_items.tolist()),
+            indptr=indptr,
+            item_positions=item_rows[order].astype(np.int32),
+            event_codes=codes.astype(np.uint8) if len(event_types) <= 256 else codes.astype(np.uint16),
+            event_types=tuple(event_types),
+            times_us=times_us[order],
+            values=values[order].astype(np.float32),
+        )
+
+    @classmethod
+    def empty(cls) -> Histories:
+        """No users, no items, no interactions."""
+        nothing = np.empty(0, dtype=np.int64)
+        return cls.build(
+            nothing,
+            nothing,
+            event_codes=nothing,
+            times_us=nothing,
+            values=np.empty(0),
+            event_types=(),
+            user_ids={},
+            item_ids={},
+            titles={},
+        )
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> Histories:
+        """The histories whose `arrays()` and `facts()` these are; nothing is copied. Raises ValueError."""
+        missing = [name for name in STORED_ARRAYS if name not in arrays]
+        if missing:
+            raise ValueError(f"missing arrays: {', '.join(missing)}")
+        event_types = facts.get("event_types")
+        if not (isinstance(event_types, list) and all(isinstance(name, str) for name in event_types)):
+            raise ValueError("event_types must be a list of strings")
+        columns: dict[str, Any] = {name: arrays[name] for name in COLUMNS}
+        return cls(
+            users=Vocabulary.from_arrays(_with_prefix(arrays, "users")),
+            items=Vocabulary.from_arrays(_with_prefix(arrays, "items")),
+            titles=StringTable.from_arrays(_with_prefix(arrays, "titles")),
+            event_types=tuple(event_types),
+            **columns,
+        )
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything but the names of the event types, to be stored."""
+        stored = {name: getattr(self, name) for name in COLUMNS}
+        for part, names in (("users", self.users), ("items", self.items), ("titles", self.titles)):
+            stored |= {f"{part}_{name}": array for name, array in names.arrays().items()}
+        return stored
+
+    def facts(self) -> dict[str, Any]:
+        """What is stored beside the arrays: the names of the event types."""
+        return {"event_types": list(self.event_types)}
+
+    def __len__(self) -> int:
+        """The number of interactions."""
+        return len(self.times_us)
+
+    def of_user(self, user_key: int) -> UserHistory:
+        """The interactions of a user; none if the user is unknown. Found in O(log U)."""
+        row = _row(self.user_keys, user_key)
+        start, stop = (0, 0) if row is None else (int(self.indptr[row]), int(self.indptr[row + 1]))
+        return UserHistory(
+            self.item_keys[self.item_positions[start:stop]],
+            self.event_codes[start:stop],
+            self.times_us[start:stop],
+            self.values[start:stop],
+        )
+
+    def user_key(self, user_id: str) -> int | None:
+        """The store's key of a user, or None if unknown."""
+        row = self.users.number(user_id)
+        return None if row is None else int(self.user_keys[row])
+
+    def user_id(self, user_key: int) -> str | None:
+        """The id of a user, or None if unknown."""
+        row = _row(self.user_keys, user_key)
+        return None if row is None else self.users.id(row)
+
+    def item_key(self, item_id: str) -> int | None:
+        """The store's key of an item, or None if unknown."""
+        row = self.items.number(item_id)
+        return None if row is None else int(self.item_keys[row])
+
+    def item_id(self, item_key: int) -> str | None:
+        """The id of an item, or None if unknown."""
+        row = _row(self.item_keys, item_key)
+        return None if row is None else self.items.id(row)
+
+    def title(self, item_key: int) -> str | None:
+        """The title of an item, or None if it is unknown or has none."""
+        row = _row(self.item_keys, item_key)
+        return None if row is None else self.titles[row] or None
+
+
+def _row(keys: NDArray[np.int64], key: int) -> int | None:
+    place = int(np.searchsorted(keys, key))
+    return place if place < len(keys) and keys[place] == key else None
+
+
+def _sorted_keys(names: Mapping[int, str]) -> NDArray[np.int64]:
+    return np.sort(np.fromiter(names, dtype=np.int64, count=len(names)))
+
+
+def _positions(keys: NDArray[np.int64], wanted: NDArray[np.int64], noun: str) -> NDArray[np.int64]:
+    places = np.searchsorted(keys, wanted)
+    known = places < len(keys)
+    known[known] = keys[places[known]] == wanted[known]
+    if not known.all():
+        raise ValueError(f"{noun} key {wanted[~known][0]} has no id")
+    return places
+
+
+def _check_below(name: str, numbers: NDArray[np.integer[Any]], count: int) -> None:
+    if len(numbers) and (numbers.min() < 0 or numbers.max() >= count):
+        raise ValueError(f"{name} holds a number outside 0..{count - 1}")
+
+
+def _with_prefix(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(f"{prefix}_"): array for name, array in arrays.items() if name.startswith(f"{prefix}_")}

@@ -1,0 +1,128 @@
+"""Interactions: who did something with what, as aligned arrays of numbers.
+
+``user_ids`` and ``item_ids`` are numbers here, rows of the tables a model trains, counted from 0. External string ids
+are turned into numbers by ``model.vocabulary.Vocabulary``.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from scipy.sparse import coo_matrix, csr_matrix
+
+LARGEST_ID = np.iinfo(np.int64).max - 1
+
+
+def checked_ids(ids: ArrayLike, *, kind: str, count: int | None = None, holder: str = "") -> NDArray[np.int64]:
+    """Return ids as int64 after refusing whatever is not the number of a user or an item.
+
+    Args:
+        ids: a scalar, a list or an array of any shape; floats are taken when they are whole numbers.
+        kind: ``user`` or ``item``, for the message.
+        count: ids must lie in 0..count-1; None allows any that int64 holds.
+        holder: what has that many, for the message, such as ``this model``.
+    Returns: an int64 array of the same shape; the input itself where it is one already.
+    Raises:
+        ValueError: no ids at all, or one that is negative, fractional, not finite, or too large.
+        TypeError: ids that are not numbers (strings, booleans, objects).
+    """
+    given = np.asarray(ids)
+    if given.dtype.kind not in "iuf" and given.size:
+        raise TypeError(f"{kind} ids must be whole numbers, not {given.dtype}")
+    if given.size == 0:
+        raise ValueError(f"no {kind} ids: at least one is needed")
+    if given.dtype.kind == "f":
+        whole = np.isfinite(given) & (np.floor(given) == given)
+        if not whole.all():
+            raise ValueError(f"{kind} id {given[~whole].flat[0]} is not a whole number")
+    limit = LARGEST_ID if count is None else count - 1
+    for extreme in (given.min(), given.max()):
+        if not 0 <= int(extreme) <= limit:
+            held = f": {holder or 'the data'} has {count} {kind}s" if count is not None else ""
+            raise ValueError(f"{kind} id {int(extreme)} is outside 0..{limit}{held}")
+    return given.astype(np.int64, copy=False)
+
+
+class Interactions:
+    """Observed interactions, one row each.
+
+    Args:
+        user_ids: numbers of the users, shape (N,); N is at least 1.
+        item_ids: numbers of the items, shape (N,).
+        ratings: shape (N,), or None.
+        timestamps: shape (N,), or None.
+        weights: shape (N,), or None; used only by a model that is told to (``use_weights``).
+        num_users: how many users there are; None or 0 means the largest id plus one.
+        num_items: how many items there are; None or 0 means the largest id plus one.
+
+    The arrays are kept as given, neither copied nor cast; lists become arrays. They are attributes of the same names.
+
+    Raises:
+        ValueError: an id that is negative, fractional or not below its count; a column whose length is not N; a column
+            of ids that is empty or not one-dimensional; a negative count.
+        TypeError: ids that are not numbers.
+    """
+
+    def __init__(  # noqa: PLR0917 - the arguments and their order are Spotlight's
+        self,
+        user_ids: ArrayLike,
+        item_ids: ArrayLike,
+        ratings: ArrayLike | None = None,
+        timestamps: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+        num_users: SupportsIndex | None = None,
+        num_items: SupportsIndex | None = None,
+    ) -> None:
+        self.user_ids: NDArray[Any] = np.asarray(user_ids)
+        self.item_ids: NDArray[Any] = np.asarray(item_ids)
+        self.ratings: NDArray[Any] | None = None if ratings is None else np.asarray(ratings)
+        self.timestamps: NDArray[Any] | None = None if timestamps is None else np.asarray(timestamps)
+        self.weights: NDArray[Any] | None = None if weights is None else np.asarray(weights)
+        self.num_users: int = _count(self.user_ids, num_users, kind="user")
+        self.num_items: int = _count(self.item_ids, num_items, kind="item")
+        self._check_lengths()
+
+    def _check_lengths(self) -> None:
+        for name in ("user_ids", "item_ids"):
+            shape = getattr(self, name).shape
+            if len(shape) != 1:
+                raise ValueError(f"{name} must have one dimension, its shape is {shape}")
+        for name in ("item_ids", "ratings", "timestamps", "weights"):
+            column: NDArray[Any] | None = getattr(self, name)
+            if column is None:
+                continue
+            length = column.shape[0] if column.ndim else 1
+            if length != len(self):
+                raise ValueError(f"{name} has {length} entries, user_ids has {len(self)}")
+
+    def __len__(self) -> int:
+        return int(self.user_ids.shape[0])
+
+    def __repr__(self) -> str:
+        return f"<Interactions dataset ({self.num_users} users x {self.num_items} items x {len(self)} interactions)>"
+
+    def tocoo(self) -> coo_matrix:
+        """Return a scipy COO matrix, shape (num_users, num_items), of the ratings, or of float64 ones without them."""
+        from scipy.sparse import coo_matrix
+
+        data = np.ones(len(self)) if self.ratings is None else self.ratings
+        rows = self.user_ids.astype(np.int64, copy=False)
+        columns = self.item_ids.astype(np.int64, copy=False)
+        return coo_matrix((data, (rows, columns)), shape=(self.num_users, self.num_items))
+
+    def tocsr(self) -> csr_matrix:
+        """Return a scipy CSR matrix of the same; repeated pairs are summed, and a rating of 0 stays an entry."""
+        return self.tocoo().tocsr()
+
+
+def _count(ids: NDArray[Any], given: SupportsIndex | None, *, kind: str) -> int:
+    count = 0 if given is None else operator.index(given)
+    if count < 0:
+        raise ValueError(f"num_{kind}s is {count}; it must be 0 (count them) or more")
+    checked = checked_ids(ids, kind=kind, count=count or None)
+    return count or int(checked.max()) + 1

@@ -1,0 +1,117 @@
+"""Losses of implicit feedback: plain functions of the scores of observed items and of sampled ones.
+
+p is the score of a positive, q the score of a negative, s the logistic function. Every loss is a mean over elements,
+a 0-d tensor; with a mask it is sum(loss * mask) / sum(mask), which is NaN when the mask is zero everywhere.
+Pointwise and BPR take no logarithm: they are neither the cross-entropy nor the BPR of the paper, and their gradient
+fades where a pair is ranked very badly.
+
+Shapes: B batch, K negatives of one positive.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Loss(Protocol):
+    """The signature every loss of this module has."""
+
+    def __call__(
+        self, positive_predictions: Tensor, negative_predictions: Tensor, mask: Tensor | None = None
+    ) -> Tensor: ...
+
+
+def pointwise_loss(positive_predictions: Tensor, negative_predictions: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Each score on its own: observed items towards 1, sampled ones towards 0 after the logistic function.
+
+    Element: (1 - s(p)) + s(q).
+
+    Args:
+        positive_predictions: scores of observed items, shape (B,), or any other.
+        negative_predictions: scores of sampled items, the same shape.
+        mask: weights of the elements, the same shape, or None.
+    Returns: a 0-d tensor.   Raises: ValueError if the shapes differ.
+    """
+    _require_shape("negative_predictions", negative_predictions, positive_predictions)
+    losses = (1.0 - torch.sigmoid(positive_predictions)) + torch.sigmoid(negative_predictions)
+    return _mean(losses, mask)
+
+
+def bpr_loss(positive_predictions: Tensor, negative_predictions: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Observed items above sampled ones: a smooth count of the pairs ranked wrongly.
+
+    Element: 1 - s(p - q).
+
+    Args:
+        positive_predictions: scores of observed items, shape (B,), or any other.
+        negative_predictions: scores of sampled items, the same shape.
+        mask: weights of the elements, the same shape, or None.
+    Returns: a 0-d tensor.   Raises: ValueError if the shapes differ.
+    Source: Rendle et al. 2009 (BPR), without its logarithm.
+    """
+    _require_shape("negative_predictions", negative_predictions, positive_predictions)
+    losses = 1.0 - torch.sigmoid(positive_predictions - negative_predictions)
+    return _mean(losses, mask)
+
+
+def hinge_loss(positive_predictions: Tensor, negative_predictions: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Observed items above sampled ones by a margin of 1.
+
+    Element: max(0, q - p + 1).
+
+    Args:
+        positive_predictions: scores of observed items, shape (B,), or any other.
+        negative_predictions: scores of sampled items, the same shape.
+        mask: weights of the elements, the same shape, or None.
+    Returns: a 0-d tensor.   Raises: ValueError if the shapes differ.
+    """
+    _require_shape("negative_predictions", negative_predictions, positive_predictions)
+    losses = torch.clamp(negative_predictions - positive_predictions + 1.0, min=0.0)
+    return _mean(losses, mask)
+
+
+def adaptive_hinge_loss(
+    positive_predictions: Tensor, negative_predictions: Tensor, mask: Tensor | None = None
+) -> Tensor:
+    """Hinge of each positive against its hardest sampled negative.
+
+    Element b: max(0, max_k q[k, b] - p[b] + 1); the mean divides by B, not by B * K.
+
+    Args:
+        positive_predictions: scores of observed items, shape (B,), or any other.
+        negative_predictions: scores of sampled items of the same users, shape (K, B): one axis in front, K >= 1.
+        mask: weights of the rows, shape (B,), or None.
+    Returns: a 0-d tensor.   Raises: ValueError if the shapes disagree on B, or K is 0.
+    Source: Weston et al. 2011 (WSABIE), with a fixed number of samples.
+    """
+    if negative_predictions.ndim < 1 or negative_predictions.shape[0] < 1:
+        shape = tuple(negative_predictions.shape)
+        raise ValueError(f"negative_predictions needs an axis of at least one negative in front, its shape is {shape}")
+    hardest = negative_predictions.max(dim=0).values
+    _require_shape("negative_predictions without its first axis", hardest, positive_predictions)
+    return hinge_loss(positive_predictions, hardest, mask)
+
+
+LOSSES: dict[str, Loss] = {
+    "pointwise": pointwise_loss,
+    "bpr": bpr_loss,
+    "hinge": hinge_loss,
+    "adaptive_hinge": adaptive_hinge_loss,
+}
+
+
+def _mean(losses: Tensor, mask: Tensor | None) -> Tensor:
+    if mask is None:
+        return losses.mean()
+    _require_shape("mask", mask, losses)
+    weights = mask.to(losses.dtype)
+    return (losses * weights).sum() / weights.sum()
+
+
+def _require_shape(name: str, tensor: Tensor, like: Tensor) -> None:
+    # Broadcasting (B,) against (B, 1) would quietly give (B, B) pairs of different users.
+    if tensor.shape != like.shape:
+        raise ValueError(f"the shape of {name} is {tuple(tensor.shape)}, it must be {tuple(like.shape)}")

@@ -1,0 +1,113 @@
+"""The general solver: any net, any optimizer, gradients by torch, one batch after another.
+
+Shapes: N interactions, B batch, K negatives of one positive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from model.losses import LOSSES
+from model.sampling import RandomSource
+from model.solvers.task import FitTask
+from model.torch_utils import gpu, threads_for
+
+
+def epochs(
+    task: FitTask,
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    random_source: RandomSource,
+    use_cuda: bool = False,
+    on_batch: Callable[[], None] | None = None,
+) -> Iterator[float]:
+    """Train for up to ``task.n_iter`` epochs and yield the mean of the batch losses of each.
+
+    Nothing of an epoch happens, no random draw either, before its loss is asked for. An epoch takes one shuffle of
+    ``arange(N)`` from the random source, and each batch one draw of negatives.
+    """
+    elements = max((parameter.numel() for parameter in net.parameters()), default=0)
+    for _ in range(task.n_iter):
+        with threads_for(elements):
+            loss = _epoch(task, net, optimizer, random_source=random_source, use_cuda=use_cuda, on_batch=on_batch)
+        yield loss
+
+
+def _epoch(
+    task: FitTask,
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    random_source: RandomSource,
+    use_cuda: bool,
+    on_batch: Callable[[], None] | None,
+) -> float:
+    order_N = np.arange(len(task.user_ids))
+    random_source.shuffle(order_N)
+    shuffled_users_N = task.user_ids[order_N]
+    users_N = gpu(torch.from_numpy(shuffled_users_N), use_cuda)
+    items_N = gpu(torch.from_numpy(task.item_ids[order_N]), use_cuda)
+    weights_N = None if task.weights is None else gpu(torch.from_numpy(task.weights[order_N]), use_cuda)
+
+    # Added up where the losses are: reading each of them would make the host wait for the device once a batch.
+    total = torch.zeros((), dtype=torch.float64, device=users_N.device)
+    starts = range(0, len(order_N), task.batch_size)
+    for start in starts:
+        batch = slice(start, start + task.batch_size)
+        loss = _batch_loss(
+            task,
+            net,
+            random_source,
+            users_N[batch],
+            items_N[batch],
+            host_users_B=shuffled_users_N[batch],
+            weights_B=None if weights_N is None else weights_N[batch],
+        )
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+        total += loss.detach()
+        if on_batch is not None:
+            on_batch()
+    return total.item() / max(len(starts), 1)
+
+
+def _batch_loss(
+    task: FitTask,
+    net: nn.Module,
+    random_source: RandomSource,
+    users_B: Tensor,
+    items_B: Tensor,
+    *,
+    host_users_B: NDArray[np.int64],
+    weights_B: Tensor | None,
+) -> Tensor:
+    adaptive = task.loss == "adaptive_hinge"
+    negatives_each = task.num_negative_samples if adaptive else 1
+    positive_B = scores(net, users_B, items_B)
+    drawn = torch.from_numpy(task.negatives.draw(host_users_B, negatives_each, random_source))
+    negatives = drawn.to(users_B.device, non_blocking=True)
+    if adaptive:
+        # Row by row of (B, K): each positive meets negatives scored with its own user.
+        users_BK = users_B.repeat_interleave(negatives_each)
+        negative = scores(net, users_BK, negatives).view(len(users_B), negatives_each).T
+    else:
+        negative = scores(net, users_B, negatives)
+    return LOSSES[task.loss](positive_B, negative, weights_B)
+
+
+def scores(net: nn.Module, users_B: Tensor, items_B: Tensor) -> Tensor:
+    """Return the scores of B pairs, shape (B,).   Raises: ValueError if the net returns another shape."""
+    scores_B: Tensor = net(users_B, items_B)
+    if scores_B.shape != users_B.shape:
+        raise ValueError(
+            f"the representation returned shape {tuple(scores_B.shape)} for {len(users_B)} pairs, "
+            f"it must be ({len(users_B)},)"
+        )
+    return scores_B

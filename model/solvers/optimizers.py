@@ -1,0 +1,86 @@
+"""The optimizer a model uses when it is not given one: Adam, row by row where gradients are sparse."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, overload
+
+import torch
+from torch import Tensor, nn
+
+
+def default_optimizer(net: nn.Module, *, learning_rate: float, l2: float) -> torch.optim.Optimizer:
+    """Return Adam (betas .9 and .999, eps 1e-8) over the parameters of a net; l2 is added to the gradient.
+
+    If a layer of the net produces sparse gradients it is ``RowAdam``, else ``torch.optim.Adam``.
+    """
+    parameters = list(net.parameters())
+    if any(getattr(module, "sparse", False) for module in net.modules()):
+        return RowAdam(parameters, lr=learning_rate, weight_decay=l2)
+    # Fused does one pass over a table where the loop does ten: at the size of MovieLens-100K, on the CPU, a step takes
+    # half the time. It works element by element, so the result does not depend on the number of threads.
+    fused = all(parameter.is_floating_point() for parameter in parameters)
+    return torch.optim.Adam(parameters, lr=learning_rate, weight_decay=l2, fused=fused)
+
+
+class RowAdam(torch.optim.Optimizer):
+    """Adam that touches, of a table with a sparse gradient, only the rows of the batch.
+
+    The cost of a step grows with the batch instead of the catalogue. The moments of a row and its L2 penalty move only
+    when the row is in a batch, with the bias correction of the number of steps taken so far; a row that never occurs
+    does not decay. A parameter with a dense gradient is updated as by ``torch.optim.Adam``.
+
+    Args:
+        params: as for any torch optimizer.
+        lr: step size.   betas, eps: Adam's.
+        weight_decay: L2 penalty, added to the gradient of the rows touched.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Take one step; a closure, if given, computes the gradients first and its result is returned."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        with torch.no_grad():
+            for group in self.param_groups:
+                for parameter in group["params"]:
+                    if parameter.grad is not None:
+                        self._update(parameter, parameter.grad, group)
+        return loss
+
+    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[parameter]
+        if not state:
+            state.update(step=0, exp_avg=torch.zeros_like(parameter), exp_avg_sq=torch.zeros_like(parameter))
+        state["step"] += 1
+        first, second = group["betas"]
+        step_size = group["lr"] / (1.0 - first ** state["step"])
+        root_correction = math.sqrt(1.0 - second ** state["step"])
+
+        rows: Tensor | slice = slice(None)
+        if gradient.is_sparse:
+            gradient = gradient.coalesce()
+            rows, gradient = gradient.indices()[0], gradient.values()
+        values = parameter[rows]
+        gradient = gradient.add(values, alpha=group["weight_decay"])
+        mean = state["exp_avg"][rows].lerp(gradient, 1.0 - first)
+        square = state["exp_avg_sq"][rows].mul(second).addcmul(gradient, gradient, value=1.0 - second)
+        state["exp_avg"][rows] = mean
+        state["exp_avg_sq"][rows] = square
+        parameter[rows] = values.addcdiv(mean, square.sqrt().div(root_correction).add(group["eps"]), value=-step_size)

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.sampling import RandomSource, UniformNegatives, UnseenNegatives, as_random_source, sample_items
+
+SOURCES: list[Callable[[int], RandomSource]] = [np.random.RandomState, np.random.default_rng]
+
+
+def test_a_random_state_gives_the_draw_of_numpy() -> None:
+    expected = np.random.RandomState(3).randint(0, 50, (4, 2), dtype=np.int64)
+    drawn = sample_items(50, (4, 2), np.random.RandomState(3))
+    assert drawn.dtype == np.int64
+    assert np.array_equal(drawn, expected)
+    assert np.array_equal(sample_items(50, (4, 2), 3), expected)
+
+
+@pytest.mark.parametrize("make", SOURCES)
+def test_samples_cover_all_items_and_nothing_else(make: Callable[[int], RandomSource]) -> None:
+    drawn = sample_items(5, 1000, make(0))
+    assert set(drawn.tolist()) == set(range(5))
+
+
+def test_no_items_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="num_items is 0"):
+        sample_items(0, 3)
+
+
+def test_none_is_unpredictable_and_zero_is_a_seed() -> None:
+    assert as_random_source(None).bytes(16) != as_random_source(None).bytes(16)
+    assert as_random_source(0).bytes(16) == as_random_source(np.int64(0)).bytes(16)
+
+
+def test_a_source_is_used_itself_not_copied() -> None:
+    for make in SOURCES:
+        source = make(1)
+        assert as_random_source(source) is source
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_outside_its_range_is_a_value_error(seed: int) -> None:
+    with pytest.raises(ValueError, match=f"random_state {seed} is outside"):
+        as_random_source(seed)
+
+
+@pytest.mark.parametrize("wrong", ["7", 1.5, True])
+def test_another_type_of_random_state_is_a_type_error(wrong: object) -> None:
+    with pytest.raises(TypeError, match=f"not {type(wrong).__name__}"):
+        as_random_source(wrong)  # type: ignore[arg-type]  # the point of the test
+
+
+def test_uniform_negatives_are_one_plain_draw() -> None:
+    drawn = UniformNegatives(9).draw(np.array([0, 1, 2]), 4, np.random.RandomState(5))
+    assert np.array_equal(drawn, np.random.RandomState(5).randint(0, 9, 12, dtype=np.int64))
+
+
+@given(
+    pairs=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 7)), min_size=1, max_size=60),
+    seed=st.integers(0, 2**32 - 1),
+    legacy=st.booleans(),
+)
+def test_unseen_negatives_never_are_positives_of_their_user(
+    pairs: list[tuple[int, int]], seed: int, legacy: bool
+) -> None:
+    users, items = np.array(pairs).T
+    sampler = UnseenNegatives(users, items, num_users=6, num_items=8)
+    everyone = np.arange(6)
+    seen_counts = np.array([len({item for user, item in pairs if user == number}) for number in everyone])
+    assert np.array_equal(sampler.has_any(everyone), seen_counts < 8)
+    asked = everyone[sampler.has_any(everyone)]
+    source: RandomSource = np.random.RandomState(seed) if legacy else np.random.default_rng(seed)
+    drawn = sampler.draw(asked, 20, source).reshape(len(asked), 20)
+    assert ((drawn >= 0) & (drawn < 8)).all()
+    for user, negatives in zip(asked, drawn, strict=True):
+        assert not {(user, negative) for negative in negatives} & set(pairs)
+
+
+def test_unseen_negatives_are_uniform_over_the_free_items() -> None:
+    sampler = UnseenNegatives(np.array([1, 1, 1, 0]), np.array([0, 3, 4, 2]), num_users=2, num_items=6)
+    drawn = sampler.draw(np.array([1]), 9000, np.random.RandomState(0))
+    counts = np.bincount(drawn, minlength=6)
+    assert counts[[0, 3, 4]].tolist() == [0, 0, 0]
+    # 3000 expected of each, standard deviation 45
+    assert (np.abs(counts[[1, 2, 5]] - 3000) < 200).all()
