@@ -1,0 +1,1 @@
+"""The service: everything that knows SQL, HTTP, settings and processes."""

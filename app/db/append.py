@@ -1,0 +1,222 @@
+"""Adds interactions to the log, and users and items to the store when they are named for the first time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from app.db import tables
+from app.db.errors import StoreConflict
+from app.db.statements import among, insert, is_postgres, last_key
+
+_ATTEMPTS = 5
+_t = tables.interactions.c
+
+
+@dataclass(frozen=True, slots=True)
+class NewInteraction:
+    """What somebody did, as it came in; `occurred_us` in microseconds since the epoch, `context` a JSON text."""
+
+    user_id: str
+    item_id: str
+    event_type: str
+    value: float
+    occurred_us: int
+    event_id: str | None = None
+    recommendation_id: str | None = None
+    context: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredInteraction:
+    """An interaction as the store holds it, by keys. `xact` is the transaction that wrote it (0 on SQLite)."""
+
+    id: int
+    xact: int
+    user_key: int
+    item_key: int
+    event_type: str
+    value: float
+    occurred_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of a batch: counts, the rows that were stored in the order given, and the ids behind their keys."""
+
+    accepted: int
+    duplicates: int
+    rows: list[StoredInteraction]
+    user_ids: dict[int, str]
+    item_ids: dict[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    batch: int
+    row: NewInteraction
+    received_us: int
+
+
+def append(connection: sa.Connection, rows: Sequence[NewInteraction], *, received_us: int) -> Appended:
+    """Store `rows`; one whose `event_id` is known, or stands earlier in `rows`, is a duplicate and changes nothing.
+
+    Ids ascend in the order given. Any number of writers may do this at once on PostgreSQL: new users, then new items,
+    then event ids are inserted in sorted order, so that two writers wait for each other in one direction only.
+
+    Raises: StoreConflict where users or items keep vanishing meanwhile; and what the database raises.
+    """
+    return append_many(connection, [(rows, received_us)])[0]
+
+
+def append_many(connection: sa.Connection, batches: Sequence[tuple[Sequence[NewInteraction], int]]) -> list[Appended]:
+    """`append` for several (rows, received_us) at once, at the price of one; each batch has its own outcome."""
+    pending = _without_known_events(
+        connection,
+        [_Pending(number, row, received_us) for number, (rows, received_us) in enumerate(batches) for row in rows],
+    )
+    first_named: dict[str, int] = {}
+    for p in pending:
+        first_named.setdefault(p.row.user_id, p.received_us)
+    user_keys = _keys(connection, tables.users, first_named)
+    item_keys = _keys(connection, tables.items, dict.fromkeys((p.row.item_id for p in pending), None))
+    stored: list[list[StoredInteraction]] = [[] for _ in batches]
+    for p, row in _insert(connection, pending, user_keys, item_keys):
+        stored[p.batch].append(row)
+    user_ids = {key: user_id for user_id, key in user_keys.items()}
+    item_ids = {key: item_id for item_id, key in item_keys.items()}
+    return [
+        Appended(
+            accepted=len(kept),
+            duplicates=len(rows) - len(kept),
+            rows=kept,
+            user_ids={row.user_key: user_ids[row.user_key] for row in kept},
+            item_ids={row.item_key: item_ids[row.item_key] for row in kept},
+        )
+        for kept, (rows, _) in zip(stored, batches, strict=True)
+    ]
+
+
+def _without_known_events(connection: sa.Connection, pending: list[_Pending]) -> list[_Pending]:
+    event_ids = sorted({p.row.event_id for p in pending if p.row.event_id is not None})
+    if not event_ids:
+        return pending
+    known = set(connection.scalars(sa.select(_t.event_id).where(among(connection, _t.event_id, event_ids))))
+    kept = []
+    for p in pending:
+        if p.row.event_id in known:
+            continue
+        if p.row.event_id is not None:
+            known.add(p.row.event_id)
+        kept.append(p)
+    return kept
+
+
+def _keys(connection: sa.Connection, table: sa.Table, named: Mapping[str, int | None]) -> dict[str, int]:
+    """Keys of the ids in `named`, made for those that have none; the values are `created_us` where it is kept."""
+    key, id_ = table.columns.values()[:2]
+    found: dict[str, int] = {}
+    for _ in range(_ATTEMPTS):
+        missing = sorted(named.keys() - found.keys())
+        if not missing:
+            return found
+        # Under READ COMMITTED this sees what another writer committed while the INSERT below waited for it.
+        query = sa.select(id_, key).where(among(connection, id_, missing))
+        found.update({row[0]: row[1] for row in connection.execute(query)})
+        if new := sorted(named.keys() - found.keys()):
+            found.update(_create(connection, table, new, [named[one] for one in new]))
+    raise StoreConflict("users or items of this upload were deleted while it was stored")
+
+
+def _create(connection: sa.Connection, table: sa.Table, ids: list[str], created: list[int | None]) -> dict[str, int]:
+    key, id_, third = table.columns.values()[:3]
+    dated = third.name == "created_us"
+    if not is_postgres(connection):
+        rows = [{id_.name: one, **({third.name: at} if dated else {})} for one, at in zip(ids, created, strict=True)]
+        connection.execute(insert(connection, table), rows)
+        return {}
+    columns: dict[str, tuple[Any, Sequence[Any]]] = {id_.name: (id_.type, ids)}
+    if dated:
+        columns[third.name] = (third.type, created)
+    statement = _insert_arrays(table, columns, order_by=id_.name).on_conflict_do_nothing(index_elements=[id_])
+    return {row[0]: row[1] for row in connection.execute(statement.returning(id_, key))}
+
+
+def _insert_arrays(
+    table: sa.Table, columns: Mapping[str, tuple[Any, Sequence[Any]]], *, order_by: str
+) -> postgresql.Insert:
+    """INSERT ... SELECT FROM unnest(...): one statement and one parameter a column, whatever the number of rows."""
+    arrays = [sa.bindparam(None, list(values), type_=postgresql.ARRAY(kind)) for kind, values in columns.values()]
+    source = (
+        sa.func.unnest(*arrays)
+        .table_valued(*(sa.column(name, kind) for name, (kind, _) in columns.items()), name="new")
+        .render_derived()
+    )
+    chosen = sa.select(*(source.c[name] for name in columns)).order_by(source.c[order_by])
+    return postgresql.insert(table).from_select(list(columns), chosen, include_defaults=False)
+
+
+def _insert(
+    connection: sa.Connection, pending: list[_Pending], user_keys: dict[str, int], item_keys: dict[str, int]
+) -> list[tuple[_Pending, StoredInteraction]]:
+    """The rows that were stored; a concurrent writer may have been first with an event id."""
+    if not pending:
+        return []
+    ids = _allocate(connection, len(pending))
+    values: list[dict[str, Any]] = [
+        {
+            "id": row_id,
+            "user_key": user_keys[p.row.user_id],
+            "item_key": item_keys[p.row.item_id],
+            "event_type": p.row.event_type,
+            "value": p.row.value,
+            "occurred_us": p.row.occurred_us,
+            "received_us": p.received_us,
+            "event_id": p.row.event_id,
+            "recommendation_id": p.row.recommendation_id,
+            "context": p.row.context,
+        }
+        for row_id, p in zip(ids, pending, strict=True)
+    ]
+    if is_postgres(connection):
+        columns = {name: (_t[name].type, [value[name] for value in values]) for name in values[0]}
+        statement = _insert_arrays(tables.interactions, columns, order_by="event_id").on_conflict_do_nothing(
+            index_elements=[_t.event_id], index_where=_t.event_id.is_not(None)
+        )
+        xacts = {row[0]: row[1] for row in connection.execute(statement.returning(_t.id, _t.xact))}
+    else:
+        connection.execute(sa.insert(tables.interactions), values)
+        xacts = dict.fromkeys(ids, 0)
+    return [
+        (p, _stored(value, xacts[value["id"]]))
+        for p, value in zip(pending, values, strict=True)
+        if value["id"] in xacts
+    ]
+
+
+def _stored(value: Mapping[str, Any], xact: int) -> StoredInteraction:
+    return StoredInteraction(
+        value["id"],
+        xact,
+        value["user_key"],
+        value["item_key"],
+        value["event_type"],
+        value["value"],
+        value["occurred_us"],
+    )
+
+
+def _allocate(connection: sa.Connection, n: int) -> list[int]:
+    """`n` fresh ids, ascending. Taken beforehand, since rows are inserted in the order of their event ids."""
+    if is_postgres(connection):
+        sequence = sa.func.pg_get_serial_sequence(tables.interactions.name, _t.id.name)
+        numbers = sa.func.generate_series(1, n).table_valued("number")
+        following = sa.func.nextval(sa.cast(sequence, postgresql.REGCLASS))
+        return list(connection.scalars(sa.select(following).select_from(numbers)))
+    # BEGIN IMMEDIATE keeps every other writer away until the commit, and AUTOINCREMENT follows ids that it is given.
+    last = connection.scalar(sa.select(last_key(connection, tables.interactions))) or 0
+    return list(range(last + 1, last + 1 + n))

@@ -1,0 +1,180 @@
+"""What came since a watermark: how every replica learns of what any process committed. No gap, no repeat, no stall.
+
+PostgreSQL commits ids out of order, so ids cannot say what is new, and waiting for the oldest open transaction would
+stall behind any long one. The snapshot of the last read can: new is what that snapshot did not see. Reading the rows
+and the next snapshot in one REPEATABLE READ transaction makes each row belong to exactly one read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.db import items, tables, users
+from app.db.engine import Store
+from app.db.interactions import StoredInteraction, current_watermark
+from app.db.items import MANY, ItemRecord
+from app.db.statements import among, chunked, uncovered
+from app.db.watermark import START, Watermark
+
+_READ_ROWS = 10_000
+_t = tables.interactions.c
+
+
+@dataclass(frozen=True, slots=True)
+class FeedBatch:
+    """What one read brought; the next one goes on from `watermark`.
+
+    Attributes:
+        rows: new interactions of users that are not in `deleted`, ascending by id. deleted: users of whom
+        interactions were taken back: user_key -> all rows that are left, ascending by id. items: records that were
+        put or deleted, as they are now; at the start, all that anybody has put. user_ids, item_ids: the ids of the
+        keys in `rows` and `deleted`. keys_changed: API keys were made or revoked. pointer_moved: another model
+        version answers now. reset: the store was restored to another state than `since` came from; everything else is
+        empty. Forget what was read
+            before and read from START.
+    """
+
+    rows: list[StoredInteraction]
+    deleted: dict[int, list[StoredInteraction]]
+    items: list[ItemRecord]
+    user_ids: dict[int, str]
+    item_ids: dict[int, str]
+    keys_changed: bool
+    watermark: Watermark
+    pointer_moved: bool = False
+    reset: bool = False
+
+
+@dataclass(slots=True)
+class _Changes:
+    item_keys: set[int] = field(default_factory=set)
+    many_items: bool = False
+    user_keys: set[int] = field(default_factory=set)
+    keys: bool = False
+    pointer: bool = False
+
+
+def read_feed(store: Store, since: Watermark) -> FeedBatch:
+    """Everything committed that `since` has not seen. Raises: StoreUnavailable, SchemaOutdated."""
+    with store.read(repeatable=True) as connection:
+        watermark = current_watermark(connection)
+        foreign = _newest_xact(connection) >= watermark.postgres.xmax if watermark.postgres else False
+        if not foreign:
+            if _is_ahead(since, watermark):
+                return _reset()
+            return _read(connection, since, watermark)
+    adopt_restored(store)
+    return read_feed(store, START) if since == START else _reset()
+
+
+def _read(connection: sa.Connection, since: Watermark, watermark: Watermark) -> FeedBatch:
+    changed = _read_changes(connection, since)
+    new = uncovered(tables.interactions, since, last_id=since.last_id)
+    found = (row for row in _rows(connection, new, stream=since == START) if row.user_key not in changed.user_keys)
+    # Sorted here: for an ORDER BY, PostgreSQL may walk the whole primary key instead of the few new entries by xact.
+    rows = sorted(found, key=attrgetter("id"))
+    deleted: dict[int, list[StoredInteraction]] = {key: [] for key in sorted(changed.user_keys)}
+    for chunk in chunked(deleted):
+        left = _rows(connection, among(connection, _t.user_key, chunk))
+        for row in sorted(left, key=attrgetter("id")):
+            deleted[row.user_key].append(row)
+    named = [*rows, *(row for kept in deleted.values() for row in kept)]
+    return FeedBatch(
+        rows=rows,
+        deleted=deleted,
+        items=_records(connection, since, changed),
+        user_ids=users.ids_of(connection, sorted({row.user_key for row in named} | deleted.keys())),
+        item_ids=items.ids_of(connection, sorted({row.item_key for row in named})),
+        keys_changed=changed.keys or since == START,
+        watermark=watermark,
+        pointer_moved=changed.pointer or since == START,
+    )
+
+
+def _read_changes(connection: sa.Connection, since: Watermark) -> _Changes:
+    found = _Changes()
+    if since == START:
+        # Whoever has read nothing has nothing to correct.
+        return found
+    t = tables.changes.c
+    query = sa.select(t.kind, t.key).where(uncovered(tables.changes, since, last_id=since.last_change_id)).distinct()
+    for kind, key in connection.execute(query):
+        if kind == "item":
+            found.many_items |= key == MANY
+            found.item_keys.add(key)
+        elif kind == "interactions_deleted":
+            found.user_keys.add(key)
+        elif kind == "keys":
+            found.keys = True
+        elif kind == "pointer":
+            found.pointer = True
+    return found
+
+
+def _records(connection: sa.Connection, since: Watermark, changed: _Changes) -> list[ItemRecord]:
+    if since == START or changed.many_items:
+        return list(items.put_records(connection))
+    return list(items.records(connection, sorted(changed.item_keys)))
+
+
+def _rows(
+    connection: sa.Connection, condition: sa.ColumnElement[bool], *, stream: bool = False
+) -> Iterable[StoredInteraction]:
+    query = sa.select(_t.id, _t.xact, _t.user_key, _t.item_key, _t.event_type, _t.value, _t.occurred_us).where(
+        condition
+    )
+    if stream:
+        query = query.execution_options(yield_per=_READ_ROWS)
+    # One object for each type name and transaction number: at the start this is every row of the log.
+    same: dict[Any, Any] = {}
+    for row_id, xact, user_key, item_key, event_type, value, occurred_us in connection.execute(query):
+        yield StoredInteraction(
+            row_id,
+            same.setdefault(xact, xact),
+            user_key,
+            item_key,
+            same.setdefault(event_type, event_type),
+            value,
+            occurred_us,
+        )
+
+
+def _newest_xact(connection: sa.Connection) -> int:
+    newest = (sa.select(sa.func.max(table.c.xact)).scalar_subquery() for table in (tables.interactions, tables.changes))
+    return max(found or 0 for found in connection.execute(sa.select(*newest)).one())
+
+
+def _is_ahead(since: Watermark, now: Watermark) -> bool:
+    """Whether `since` has seen more than there is: it comes from before the store was replaced by an older copy."""
+    if now.postgres is None:
+        # Ids are never given twice, so only another copy of the store can have come less far.
+        behind = now.last_id < since.last_id or now.last_change_id < since.last_change_id
+        return behind or since.postgres is not None
+    return since != START and (since.postgres is None or since.postgres.xmax > now.postgres.xmax)
+
+
+def adopt_restored(store: Store) -> bool:
+    """Mark the rows of a restored dump as old; True if there were any. `read_feed` does it by itself.
+
+    They carry transaction numbers of the server they come from; those ahead of this server's would look new for ever.
+    Zero is before every transaction. Raises: StoreUnavailable.
+    """
+    if store.dialect == "sqlite":
+        return False
+    adopted = 0
+    # Asked within each statement: what is committed and visible to it but not below its own snapshot's end is
+    # foreign, while a number taken beforehand would also catch transactions that begin in between.
+    end = sa.cast(sa.cast(sa.func.pg_snapshot_xmax(sa.func.pg_current_snapshot()), sa.Text), sa.BigInteger)
+    with store.write_unhurried() as connection:
+        for table in (tables.interactions, tables.changes):
+            adopted += connection.execute(sa.update(table).where(table.c.xact >= end).values(xact=0)).rowcount
+    return adopted > 0
+
+
+def _reset() -> FeedBatch:
+    return FeedBatch([], {}, [], {}, {}, keys_changed=True, watermark=START, pointer_moved=True, reset=True)

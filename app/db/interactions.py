@@ -1,0 +1,128 @@
+"""The log of interactions: read in pages, in ranges, and deleted from. `app.db.append` writes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from app.db import changes, tables
+from app.db.append import Appended, NewInteraction, StoredInteraction, append, append_many
+from app.db.statements import covered, last_key, snapshot_now, uncovered
+from app.db.watermark import Watermark
+
+__all__ = [
+    "Appended",
+    "InteractionColumns",
+    "NewInteraction",
+    "StoredInteraction",
+    "append",
+    "append_many",
+    "count",
+    "current_watermark",
+    "delete_by_event_id",
+    "page",
+    "scan",
+]
+
+_t = tables.interactions.c
+
+
+@dataclass(frozen=True, slots=True)
+class InteractionColumns:
+    """Rows of the log as aligned columns of shape (N,), ascending by id; times in microseconds since the epoch."""
+
+    id: NDArray[np.int64]
+    user_key: NDArray[np.int64]
+    item_key: NDArray[np.int64]
+    event_type: list[str]
+    value: NDArray[np.float64]
+    occurred_us: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.event_type)
+
+
+def page(
+    connection: sa.Connection,
+    *,
+    user_id: str | None = None,
+    item_id: str | None = None,
+    limit: int,
+    before: tuple[int, int] | None = None,
+) -> list[dict[str, Any]]:
+    """Up to `limit` rows, the newest timestamp first, that follow `before` = (occurred_us, id) in this order.
+
+    Each row: id, user_id, item_id, event_type, value, occurred_us, received_us, event_id, recommendation_id, context
+    (text).
+    """
+    users, items = tables.users.c, tables.items.c
+    query = (
+        sa.select(
+            *(_t.id, users.user_id, items.item_id, _t.event_type, _t.value, _t.occurred_us, _t.received_us),
+            *(_t.event_id, _t.recommendation_id, _t.context),
+        )
+        .select_from(tables.interactions.join(tables.users).join(tables.items))
+        .order_by(_t.occurred_us.desc(), _t.id.desc())
+        .limit(limit)
+    )
+    if user_id is not None:
+        query = query.where(users.user_id == user_id)
+    if item_id is not None:
+        query = query.where(items.item_id == item_id)
+    if before is not None:
+        query = query.where(sa.tuple_(_t.occurred_us, _t.id) < sa.tuple_(*map(sa.literal, before)))
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def delete_by_event_id(connection: sa.Connection, event_id: str, *, now_us: int | None = None) -> bool:
+    """Take back the interaction of that `event_id`; False where there is none. The feed brings it to every replica."""
+    deleted = sa.delete(tables.interactions).where(_t.event_id == event_id).returning(_t.user_key)
+    user_key = connection.scalar(deleted)
+    if user_key is None:
+        return False
+    changes.record(connection, "interactions_deleted", [user_key], at_us=now_us)
+    return True
+
+
+def scan(connection: sa.Connection, *, upto: Watermark, after_id: int, limit: int) -> InteractionColumns:
+    """The next `limit` rows above `after_id` that `upto` covers; fewer than `limit` means that no more follow.
+
+    Ranges may be read in transactions of their own: what a watermark covers does not grow.
+    """
+    query = (
+        sa.select(_t.id, _t.user_key, _t.item_key, _t.event_type, _t.value, _t.occurred_us)
+        .where(_t.id > after_id, covered(tables.interactions, upto, last_id=upto.last_id))
+        .order_by(_t.id)
+        .limit(limit)
+    )
+    names: dict[str, str] = {}
+    rows = connection.execute(query).all()
+    ids, user_keys, item_keys, event_types, values, times = zip(*rows, strict=True) if rows else ((),) * 6
+    return InteractionColumns(
+        np.array(ids, dtype=np.int64),
+        np.array(user_keys, dtype=np.int64),
+        np.array(item_keys, dtype=np.int64),
+        # One string object a type: a million equal ones would weigh fifty megabytes.
+        [names.setdefault(name, name) for name in event_types],
+        np.array(values, dtype=np.float64),
+        np.array(times, dtype=np.int64),
+    )
+
+
+def current_watermark(connection: sa.Connection) -> Watermark:
+    """The point that the log has reached for this transaction."""
+    last_id, last_change = (last_key(connection, table) for table in (tables.interactions, tables.changes))
+    row = connection.execute(sa.select(last_id, last_change, snapshot_now(connection))).one()
+    return Watermark(row[0], row[1], row[2])
+
+
+def count(connection: sa.Connection, *, beyond: Watermark | None = None) -> int:
+    """How many interactions there are, or how many came since `beyond`."""
+    query = sa.select(sa.func.count()).select_from(tables.interactions)
+    if beyond is not None:
+        query = query.where(uncovered(tables.interactions, beyond, last_id=beyond.last_id))
+    return connection.scalar(query) or 0

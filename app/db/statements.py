@@ -1,0 +1,79 @@
+"""The few places where SQLite and PostgreSQL spell one statement differently."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from app.db.watermark import Watermark
+
+_CHUNK = 10_000
+
+
+def insert(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that knows ON CONFLICT."""
+    return postgresql.insert(table) if is_postgres(connection) else sqlite.insert(table)
+
+
+def is_postgres(connection: sa.Connection) -> bool:
+    """Whether the connection leads to PostgreSQL."""
+    return connection.dialect.name == "postgresql"
+
+
+def among(connection: sa.Connection, column: sa.Column[Any], values: Sequence[Any]) -> sa.ColumnElement[bool]:
+    """`column` is one of `values`, however many: they travel as one parameter, so the statement is compiled once."""
+    if is_postgres(connection):
+        return column == sa.any_(sa.bindparam(None, list(values), type_=postgresql.ARRAY(column.type)))
+    each = sa.func.json_each(json.dumps(list(values), ensure_ascii=False)).table_valued("value")
+    return column.in_(sa.select(each.c.value))
+
+
+def covered(table: sa.Table, upto: Watermark, *, last_id: int) -> sa.ColumnElement[bool]:
+    """The rows of `table` (`id`, `xact`) that `upto` has seen; `last_id` is its last id in this table."""
+    seen = upto.postgres
+    if seen is None:
+        return table.c.id <= last_id
+    below = table.c.xact < seen.xmax
+    return below & table.c.xact.not_in(seen.running) if seen.running else below
+
+
+def uncovered(table: sa.Table, since: Watermark, *, last_id: int) -> sa.ColumnElement[bool]:
+    """The rows of `table` that `since` has not seen.
+
+    On PostgreSQL this is `NOT pg_visible_in_snapshot(xact, since)` written out, so that the index on xact serves it
+    whatever old transaction is still open: from `xmax` on, and the few that were running.
+    """
+    seen = since.postgres
+    if seen is None:
+        return table.c.id > last_id
+    later = table.c.xact >= seen.xmax
+    return later | table.c.xact.in_(seen.running) if seen.running else later
+
+
+def snapshot_now(connection: sa.Connection) -> sa.ColumnElement[str]:
+    """The running transaction's snapshot as text; null on SQLite."""
+    if is_postgres(connection):
+        return sa.cast(sa.func.pg_current_snapshot(), sa.Text)
+    return sa.cast(sa.null(), sa.Text)
+
+
+def last_key(connection: sa.Connection, table: sa.Table) -> sa.ScalarSelect[int]:
+    """The highest key of `table` that is committed; on SQLite the highest ever given, also where that row is gone."""
+    key = table.primary_key.columns.values()[0]
+    highest = sa.select(sa.func.max(key))
+    if not is_postgres(connection):
+        sequence = sa.table("sqlite_sequence", sa.column("name", sa.Text), sa.column("seq", sa.BigInteger))
+        highest = sa.select(sa.func.max(sequence.c.seq)).where(sequence.c.name == table.name)
+    return sa.select(sa.func.coalesce(highest.scalar_subquery(), 0)).scalar_subquery()
+
+
+def chunked(keys: Iterable[int]) -> Iterator[list[int]]:
+    """The keys as lists of a bounded length, so that no statement's parameter grows without bound."""
+    remaining = iter(keys)
+    while chunk := [int(key) for key in islice(remaining, _CHUNK)]:
+        yield chunk

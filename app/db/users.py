@@ -1,0 +1,44 @@
+"""Users: the ids behind keys, and what the store knows of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.db import tables
+from app.db.statements import among, chunked
+
+
+def profile(connection: sa.Connection, user_id: str) -> dict[str, Any] | None:
+    """`user_key`, `interactions`, `items` (different ones), `first_us`, `last_us`; None for a user never named.
+
+    A user whose interactions were all taken back has zero of them and no times.
+    """
+    log, users = tables.interactions.c, tables.users.c
+    user_key = connection.scalar(sa.select(users.user_key).where(users.user_id == user_id))
+    if user_key is None:
+        return None
+    query = sa.select(
+        sa.func.count().label("interactions"),
+        sa.func.count(log.item_key.distinct()).label("items"),
+        sa.func.min(log.occurred_us).label("first_us"),
+        sa.func.max(log.occurred_us).label("last_us"),
+    ).where(log.user_key == user_key)
+    return {"user_key": user_key, **connection.execute(query).mappings().one()}
+
+
+def ids_of(connection: sa.Connection, keys: Iterable[int]) -> dict[int, str]:
+    """key -> id of the users that exist."""
+    users = tables.users.c
+    found: dict[int, str] = {}
+    for chunk in chunked(keys):
+        query = sa.select(users.user_key, users.user_id).where(among(connection, users.user_key, chunk))
+        found.update({row[0]: row[1] for row in connection.execute(query)})
+    return found
+
+
+def count(connection: sa.Connection) -> int:
+    """How many users were ever named and not erased."""
+    return connection.scalar(sa.select(sa.func.count()).select_from(tables.users)) or 0

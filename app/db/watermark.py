@@ -1,0 +1,66 @@
+"""How far the log was read: what a training, a history or a replica has seen of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+
+@dataclass(frozen=True)
+class PostgresSnapshot:
+    """A `pg_snapshot`: transactions below `xmin` had ended, those from `xmax` on had not begun, `running` were open."""
+
+    xmin: int
+    xmax: int
+    running: tuple[int, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> PostgresSnapshot:
+        """Read PostgreSQL's own form, `xmin:xmax:xip,xip`. Raises: ValueError."""
+        xmin, xmax, running = text.split(":")
+        return cls(int(xmin), int(xmax), tuple(int(xact) for xact in running.split(",") if xact))
+
+    def sees(self, xact: int) -> bool:
+        """Whether what transaction `xact` committed was visible."""
+        return xact < self.xmin or (xact < self.xmax and xact not in self.running)
+
+
+@dataclass(frozen=True)
+class Watermark:
+    """A point of the log.
+
+    On SQLite ids are committed in their order, so `last_id` and `last_change_id` say everything. On PostgreSQL they
+    are not, and `snapshot` (the text of a `pg_snapshot`) decides; the ids are then only the highest ones that were
+    seen.
+    """
+
+    last_id: int
+    last_change_id: int
+    snapshot: str | None
+
+    @cached_property
+    def postgres(self) -> PostgresSnapshot | None:
+        """The snapshot, read; None on SQLite and at the start."""
+        return None if self.snapshot is None else PostgresSnapshot.parse(self.snapshot)
+
+    def covers(self, row_id: int, xact: int) -> bool:
+        """Whether the interaction `row_id`, written by transaction `xact`, had been read."""
+        return row_id <= self.last_id if self.postgres is None else self.postgres.sees(xact)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads."""
+        return {"last_id": self.last_id, "last_change_id": self.last_change_id, "snapshot": self.snapshot}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Watermark:
+        """Raises: KeyError, TypeError or ValueError for anything that `to_json` did not make."""
+        snapshot = document["snapshot"]
+        if snapshot is not None:
+            PostgresSnapshot.parse(snapshot)
+        return cls(int(document["last_id"]), int(document["last_change_id"]), snapshot)
+
+
+START = Watermark(-1, -1, None)
+"""Before anything was read: covers nothing. An empty store's watermark is another: it saw that there was nothing."""

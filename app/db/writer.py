@@ -1,0 +1,162 @@
+"""The one thread that writes interactions: whoever waits shares a transaction, and so one sync of the disk."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import structlog
+
+from app.db.engine import SchemaOutdated, Store, StoreBusy, StoreConflict, StoreUnavailable
+from app.db.interactions import Appended, NewInteraction, append_many
+
+_log = structlog.get_logger(__name__)
+
+# Rows of one shared transaction: beyond this a commit takes longer than those who wait for it should.
+_GROUP_ROWS = 10_000
+_CONFLICT_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Submission:
+    rows: Sequence[NewInteraction]
+    received_us: int
+    future: Future[Appended]
+
+
+class InteractionWriter:
+    """Stores submissions in the order they came; each one wholly or not at all.
+
+    A future resolves after the commit and after `on_commit` was called (in the writer's thread) with the same
+    outcome. It fails with StoreUnavailable while the store is away; the writer goes on and succeeds again when the
+    store is back. A future that is cancelled before its turn is left out.
+    """
+
+    def __init__(self, store: Store, *, on_commit: Callable[[Appended], None], max_pending: int = 10_000) -> None:
+        self._store = store
+        self._on_commit = on_commit
+        self._max_pending = max_pending
+        self._waiting: deque[_Submission] = deque()
+        self._pending_rows = 0
+        self._changed = threading.Condition()
+        self._accepting = False
+        self._give_up = False
+        self._thread = threading.Thread(target=self._run, name="interaction-writer", daemon=True)
+
+    def start(self) -> None:
+        """Begin to take submissions; once."""
+        self._accepting = True
+        self._thread.start()
+
+    def submit(self, rows: Sequence[NewInteraction], *, received_us: int) -> Future[Appended]:
+        """Have `rows` stored; returns at once.
+
+        Raises: StoreBusy if more than `max_pending` rows would wait (a single larger submission is taken when none
+        wait); StoreUnavailable when the writer does not run.
+        """
+        submission = _Submission(rows, received_us, Future())
+        with self._changed:
+            if not self._accepting:
+                raise StoreUnavailable("uploads are not taken: the service is starting or stopping")
+            if self._pending_rows and self._pending_rows + len(rows) > self._max_pending:
+                raise StoreBusy(
+                    f"{self._pending_rows} interactions wait to be stored; the limit is {self._max_pending}"
+                )
+            self._pending_rows += len(rows)
+            self._waiting.append(submission)
+            self._changed.notify_all()
+        return submission.future
+
+    @property
+    def pending_rows(self) -> int:
+        """Rows that were submitted and are not yet stored or refused."""
+        return self._pending_rows
+
+    def stop(self, timeout_seconds: float = 20.0) -> None:
+        """Take no more, store what waits, and end. What is not stored within the time fails with StoreUnavailable."""
+        with self._changed:
+            self._accepting = False
+            self._changed.notify_all()
+        if not self._thread.is_alive():
+            return
+        self._thread.join(timeout_seconds)
+        with self._changed:
+            self._give_up = True
+            left, self._waiting = self._waiting, deque()
+        for submission in left:
+            if submission.future.set_running_or_notify_cancel():
+                submission.future.set_exception(StoreUnavailable("the service stopped before this was stored"))
+
+    def _run(self) -> None:
+        while group := self._next_group():
+            try:
+                self._store_group(group)
+            except Exception as error:  # whatever it was: those who wait must hear of it, and the next ones be served
+                _log.exception("writer_failed")
+                _fail(group, error)
+            with self._changed:
+                self._pending_rows -= sum(len(submission.rows) for submission in group)
+
+    def _next_group(self) -> list[_Submission]:
+        """What waits, as far as it fits into one transaction; empty at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or not self._accepting)
+            group: list[_Submission] = []
+            rows = 0
+            while self._waiting and not self._give_up:
+                if group and rows + len(self._waiting[0].rows) > _GROUP_ROWS:
+                    break
+                submission = self._waiting.popleft()
+                rows += len(submission.rows)
+                group.append(submission)
+            return group
+
+    def _store_group(self, group: list[_Submission]) -> None:
+        live = [submission for submission in group if submission.future.set_running_or_notify_cancel()]
+        if not live:
+            return
+        try:
+            self._commit(live)
+        except (StoreUnavailable, SchemaOutdated) as error:
+            _fail(live, error)
+        except Exception:  # one of them upset the database, or a user was erased meanwhile: each gets a turn of its own
+            for submission in live:
+                self._store_alone(submission)
+
+    def _store_alone(self, submission: _Submission) -> None:
+        try:
+            self._commit([submission])
+        except Exception as error:
+            # Whoever waits is told the whole of it; here only that it was.
+            _log.warning("submission_failed", rows=len(submission.rows), error=type(error).__name__)
+            _fail([submission], error)
+
+    def _commit(self, submissions: list[_Submission]) -> None:
+        outcomes = self._append(submissions)
+        for submission, outcome in zip(submissions, outcomes, strict=True):
+            try:
+                self._on_commit(outcome)
+            except Exception:  # it is stored: the caller must hear that, and the feed will bring the rows here too
+                _log.exception("on_commit_failed")
+            submission.future.set_result(outcome)
+
+    def _append(self, submissions: list[_Submission]) -> list[Appended]:
+        for attempt in range(1, _CONFLICT_ATTEMPTS + 1):
+            try:
+                with self._store.write() as connection:
+                    return append_many(connection, [(s.rows, s.received_us) for s in submissions])
+            except StoreConflict:
+                if attempt == _CONFLICT_ATTEMPTS:
+                    raise
+                time.sleep(0.01 * attempt)
+        raise AssertionError("unreachable")
+
+
+def _fail(submissions: Sequence[_Submission], error: Exception) -> None:
+    for submission in submissions:
+        if not submission.future.done():
+            submission.future.set_exception(error)

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import threading
+
+import sqlalchemy as sa
+
+from app.db import items, tables
+from app.db.engine import Store
+from app.db.items import ItemRecord, NewItem
+from tests.app.db.rows import row, store_rows
+
+
+def put(store: Store, *new: NewItem, now_us: int = 1) -> int:
+    with store.write() as connection:
+        return items.upsert(connection, new, now_us=now_us)
+
+
+def records(store: Store, keys: list[int] | None = None) -> dict[str, ItemRecord]:
+    with store.read() as connection:
+        return {one.item_id: one for one in items.records(connection, keys)}
+
+
+def test_a_record_comes_back_as_it_was_put(store: Store) -> None:
+    put(
+        store,
+        NewItem("x", "Title", ["a", "b"], {"year": 1999, "deep": {"er": [1, None]}}, True, 10, 20),
+        now_us=7,
+    )
+    found = records(store)["x"]
+    assert (found.title, found.categories, found.metadata) == (
+        "Title",
+        ("a", "b"),
+        {"year": 1999, "deep": {"er": [1, None]}},
+    )
+    assert (found.hidden, found.deleted, found.updated_us) == (True, False, 7)
+    assert (found.available_from_us, found.available_until_us) == (10, 20)
+
+
+def test_a_put_replaces_the_whole_record_and_keeps_the_key(store: Store) -> None:
+    put(store, NewItem("x", "Old", ["a"], {"k": 1}, True, 10, 20))
+    before = records(store)["x"]
+    put(store, NewItem("x", "New"), now_us=2)
+    after = records(store)["x"]
+    assert after == ItemRecord(before.item_key, "x", "New", (), False, False, None, None, 2, {})
+
+
+def test_the_last_record_of_an_id_wins(store: Store) -> None:
+    assert put(store, NewItem("x", "one"), NewItem("y"), NewItem("x", "two")) == 2
+    assert records(store)["x"].title == "two"
+
+
+def test_titles_leave_the_rest_of_a_record_alone(store: Store) -> None:
+    put(store, NewItem("x", "Old", ["a"], hidden=True))
+    with store.write() as connection:
+        assert items.upsert_titles(connection, {"x": "New", "y": "Why"}, now_us=9) == 2
+    found = records(store)
+    assert (found["x"].title, found["x"].categories, found["x"].hidden) == ("New", ("a",), True)
+    assert (found["y"].title, found["y"].updated_us) == ("Why", 9)
+
+
+def test_an_item_named_by_an_interaction_is_the_one_that_is_put(store: Store) -> None:
+    (stored,) = store_rows(store, [row("u", "x")]).rows
+    assert records(store)["x"].updated_us is None
+    put(store, NewItem("x", "Title"))
+    assert records(store, [stored.item_key])["x"].title == "Title"
+    with store.read() as connection:
+        assert items.ids_of(connection, [stored.item_key, 999]) == {stored.item_key: "x"}
+        assert items.count(connection) == 1
+
+
+def test_putting_known_items_uses_up_no_keys(store: Store) -> None:
+    for now_us in range(5):
+        put(store, NewItem("x"), NewItem("y"), now_us=now_us)
+    put(store, NewItem("z"))
+    keys = [one.item_key for one in records(store).values()]
+    assert max(keys) - min(keys) == 2
+
+
+def test_a_deleted_item_is_back_when_it_is_put_again(store: Store) -> None:
+    put(store, NewItem("x"))
+    with store.write() as connection:
+        connection.execute(sa.update(tables.items).values(deleted=True))
+        assert items.count(connection) == 0
+    assert records(store)["x"].deleted is True
+    put(store, NewItem("x"))
+    assert records(store)["x"].deleted is False
+
+
+def test_only_items_with_a_record_are_read_as_put(store: Store) -> None:
+    store_rows(store, [row("u", "named")])
+    put(store, NewItem("put"))
+    with store.read() as connection:
+        assert [one.item_id for one in items.put_records(connection)] == ["put"]
+
+
+def test_items_that_may_be_kept_out_of_lists_are_found(store: Store) -> None:
+    put(store, NewItem("plain"), NewItem("hidden", hidden=True), NewItem("gone"))
+    put(store, NewItem("from", available_from_us=1), NewItem("until", available_until_us=1))
+    with store.write() as connection:
+        connection.execute(sa.update(tables.items).where(tables.items.c.item_id == "gone").values(deleted=True))
+        found = {one.item_id for one in items.restricted_records(connection)}
+    assert found == {"hidden", "gone", "from", "until"}
+
+
+def test_nothing_put_is_no_change(store: Store) -> None:
+    assert put(store) == 0
+    with store.read() as connection:
+        assert connection.execute(sa.select(tables.changes)).all() == []
+
+
+def test_puts_that_meet_all_succeed(store: Store) -> None:
+    barrier = threading.Barrier(4)
+    done: list[int] = []
+
+    def upload(number: int) -> None:
+        names = [f"x{n}" for n in range(30)]
+        barrier.wait(10)
+        done.append(put(store, *(NewItem(name, str(number)) for name in (names if number % 2 else names[::-1]))))
+
+    threads = [threading.Thread(target=upload, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert done == [30] * 4
+    assert len(records(store)) == 30
+    assert len({one.title for one in records(store).values()}) == 1
