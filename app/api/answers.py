@@ -1,0 +1,19 @@
+"""Answers, encoded once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import to_json
+from starlette.responses import Response
+
+
+def json_answer(content: Mapping[str, Any], status: int = 200, *, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON response; `content` holds plain values and finite numbers."""
+    return Response(to_json(content), status, headers=headers, media_type="application/json")
+
+
+def no_content() -> Response:
+    """204."""
+    return Response(status_code=204)

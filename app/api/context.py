@@ -1,0 +1,86 @@
+"""What surrounds every request: raw-path routing, the request id, headers, one log line, the last word on failures.
+
+Pure ASGI: a class derived from BaseHTTPMiddleware would cost more than the whole routing.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.problems import api_error, problem_response
+
+_log = structlog.get_logger("app.access")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_QUIET_PATHS = frozenset({"/healthz", "/readyz"})
+
+
+class RequestContext:
+    """Wraps the application; everything inside may rely on `request.state.request_id` and on a still-encoded path.
+
+    The path is routed as it came over the wire: `%2F` stays inside an id and only a plain `/` separates. Handlers
+    decode single segments with `app.api.parameters.path_id`.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        # A copy: some servers hand the same dictionary to every request of a connection.
+        scope["state"] = {**scope.get("state", {}), "request_id": request_id}
+        scope["path"] = scope["raw_path"].decode("latin-1")
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(raw=message["headers"])
+                headers["X-Request-ID"] = request_id
+                headers["X-Content-Type-Options"] = "nosniff"
+            await send(message)
+
+        started = time.perf_counter()
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, send_with_headers)
+            except ClientDisconnect:
+                status = 499  # nobody is left to answer; the number is for the log
+            except Exception as error:
+                _log.exception("unforeseen_failure")
+                if status:
+                    raise  # half an answer is out; closing the connection is all that tells the caller
+                response = problem_response(api_error(error), request_id=request_id)
+                await response(scope, receive, send_with_headers)
+            finally:
+                _log_request(scope, status=status, seconds=time.perf_counter() - started)
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            return value.decode("ascii") if _REQUEST_ID.fullmatch(value) else uuid.uuid4().hex
+    return uuid.uuid4().hex
+
+
+def _log_request(scope: Scope, *, status: int, seconds: float) -> None:
+    # The query is left out: it holds ids of users. Headers and bodies never get here.
+    log = _log.debug if scope["path"] in _QUIET_PATHS else _log.info
+    log(
+        "request",
+        method=scope["method"],
+        path=scope["path"],
+        status=status,
+        ms=round(seconds * 1000, 2),
+        key=scope["state"].get("key_id"),
+    )

@@ -1,0 +1,214 @@
+"""`/interactions`: what users did, in and out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.api.answers import json_answer, no_content
+from app.api.body import decode_json, read_body
+from app.api.interaction_rows import InteractionRow, read_rows
+from app.api.operations import Answer, Body, Operations
+from app.api.parameters import PageQuery, QueryId, QueryModel, decode_cursor, encode_cursor, path_id, read_query
+from app.api.store_calls import from_store
+from app.clock import to_rfc3339
+from app.db import interactions
+from app.db.engine import StoreUnavailable
+from app.db.interactions import Appended, NewInteraction
+from app.errors import invalid, unknown_event
+from app.state import AppState, app_state
+
+operations = Operations("interactions")
+
+_EXAMPLE_ROW = {
+    "user_id": "ada",
+    "item_id": "espresso-cup",
+    "event_type": "purchase",
+    "value": 2,
+    "timestamp": "2025-01-31T12:00:00Z",
+    "event_id": "order-1001-1",
+}
+
+
+class UploadQuery(QueryModel):
+    """How an upload treats bad rows."""
+
+    on_error: Literal["abort", "skip"] = Field(
+        "abort",
+        description="abort: one bad row refuses the whole upload; skip: the good rows are stored, the others listed.",
+    )
+
+
+class UploadProblem(BaseModel):
+    """What is wrong with a row that was left out."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class UploadAnswer(BaseModel):
+    """What became of an upload; `rejected` and `errors` stand there with on_error=skip only."""
+
+    accepted: int
+    duplicates: int
+    rejected: int | None = None
+    errors: list[UploadProblem] | None = None
+
+
+class StoredRow(BaseModel):
+    """An interaction as it is stored."""
+
+    user_id: str
+    item_id: str
+    event_type: str
+    value: float
+    timestamp: str = Field(json_schema_extra={"format": "date-time"})
+    event_id: str | None
+    recommendation_id: str | None
+    context: dict[str, str | float | bool | None] | None
+
+
+class InteractionPage(BaseModel):
+    """A page of interactions, newest timestamp first."""
+
+    items: list[StoredRow]
+    next: str | None
+
+
+class InteractionsQuery(PageQuery):
+    """Which interactions to list."""
+
+    user_id: QueryId | None = Field(None, description="Only this user's.")
+    item_id: QueryId | None = Field(None, description="Only those with this item.")
+
+
+@operations.post(
+    "/interactions",
+    scope="write",
+    summary="Store interactions",
+    description="One object, or an array of 1 to 1,000. 201 means that the rows are durable. "
+    "Users and items need no registration.",
+    query=UploadQuery,
+    body=Body(
+        InteractionRow | list[InteractionRow],
+        {
+            "one": {"user_id": "ada", "item_id": "espresso-cup"},
+            "several": [_EXAMPLE_ROW, {"user_id": "ben", "item_id": "espresso-cup", "event_type": "click"}],
+        },
+    ),
+    answers={201: Answer("Stored.", UploadAnswer, {"accepted": 2, "duplicates": 0})},
+    problems={413: ("body_too_large",), 415: ("unsupported_media_type",), 507: ("store_full",)},
+)
+async def upload(request: Request) -> Response:
+    """Validate the whole body, hand the good rows to the writer, answer after its commit."""
+    state = app_state(request)
+    skip = read_query(request, UploadQuery).on_error == "skip"
+    received_us = state.clock()
+    read = read_rows(decode_json(await read_body(request), keep_repeated=True), now_us=received_us)
+    if read.rejected and not skip:
+        raise invalid([error for errors in read.rejected for error in errors])
+    appended = await _committed(state, read.rows, received_us=received_us) if read.rows else None
+    answer: dict[str, Any] = {
+        "accepted": appended.accepted if appended else 0,
+        "duplicates": appended.duplicates if appended else 0,
+    }
+    if skip:
+        answer |= {"rejected": len(read.rejected), "errors": [errors[0].as_dict() for errors in read.rejected]}
+    return json_answer(answer, 201)
+
+
+async def _committed(state: AppState, rows: list[NewInteraction], *, received_us: int) -> Appended:
+    """Wait for the durable commit, but not for ever. Raises: StoreUnavailable."""
+    submitted = state.writer.submit(rows, received_us=received_us)
+    deadline = state.settings.store_timeout_seconds
+    waiting = asyncio.wrap_future(submitted)
+    try:
+        done, _ = await asyncio.wait({waiting}, timeout=deadline)
+    except asyncio.CancelledError:
+        waiting.cancel()  # rows that still wait in the queue are then not stored
+        raise
+    if not done:
+        waiting.cancel()
+        raise StoreUnavailable(f"no commit within {deadline:g} s")
+    return waiting.result()
+
+
+@operations.get(
+    "/interactions",
+    scope="write",
+    summary="List interactions, newest first",
+    query=InteractionsQuery,
+    answers={
+        200: Answer(
+            "A page.",
+            InteractionPage,
+            {"items": [_EXAMPLE_ROW | {"value": 2.0, "recommendation_id": None, "context": None}], "next": None},
+        )
+    },
+)
+async def page(request: Request) -> Response:
+    """A page by keyset, so that it costs the same however far one has paged."""
+    state = app_state(request)
+    query = read_query(request, InteractionsQuery)
+    before = decode_cursor(query.cursor, "interactions", fields=2)
+
+    def read() -> list[dict[str, Any]]:
+        with state.store.read() as connection:
+            return interactions.page(
+                connection,
+                user_id=query.user_id,
+                item_id=query.item_id,
+                limit=query.limit + 1,
+                before=None if before is None else (before[0], before[1]),
+            )
+
+    rows = await from_store(read, deadline_seconds=state.settings.store_timeout_seconds)
+    shown = rows[: query.limit]
+    more = len(rows) > len(shown)
+    cursor = encode_cursor("interactions", shown[-1]["occurred_us"], shown[-1]["id"]) if more else None
+    return json_answer({"items": [_shown(row) for row in shown], "next": cursor})
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "user_id": row["user_id"],
+        "item_id": row["item_id"],
+        "event_type": row["event_type"],
+        "value": row["value"],
+        "timestamp": to_rfc3339(row["occurred_us"]),
+        "event_id": row["event_id"],
+        "recommendation_id": row["recommendation_id"],
+        "context": None if row["context"] is None else json.loads(row["context"]),
+    }
+
+
+@operations.delete(
+    "/interactions/{event_id:segment}",
+    scope="write",
+    summary="Take an interaction back",
+    description="A return, an undo. This worker's lists follow at once, other replicas within "
+    "LIKEWISE_REFRESH_SECONDS + 0.25 s.",
+    path_parameters={"event_id": "The event_id that the interaction was stored with."},
+    path_examples={"event_id": "order-1001-1"},
+    answers={204: Answer("Gone.")},
+    problems={404: ("unknown_event",)},
+)
+async def delete(request: Request) -> Response:
+    """Remove the row that carries this event_id, then let this worker see it before the answer is out."""
+    state = app_state(request)
+    event_id = path_id(request, "event_id")
+
+    def remove() -> bool:
+        with state.store.write() as connection:
+            return interactions.delete_by_event_id(connection, event_id, now_us=state.clock())
+
+    if not await from_store(remove, deadline_seconds=state.settings.store_timeout_seconds):
+        raise unknown_event()
+    await state.refresher.poll_now()
+    return no_content()

@@ -1,0 +1,215 @@
+"""What every user did, in memory: one memory-mapped base and the rows that came since.
+
+Rows arrive twice: from this worker's own writes, right after their commit, and from the feed, which sees the commits
+of all processes. A row is applied once, by its id. The base is replaced after each training; rows that it holds are
+then dropped.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.db.feed import FeedBatch
+from app.db.interactions import Appended, StoredInteraction
+from app.db.watermark import START, Watermark
+from app.live.catalogue import Catalogue
+from app.live.popularity import RecentPopularity
+from model.histories import Histories
+
+_DAY_US = 86_400_000_000
+_NO_KEYS: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenRule:
+    """Which events keep an item out of its user's lists.
+
+    `event_types` None means all; `days` None means for ever; `hidden_types` keep the item out whatever is asked for.
+    """
+
+    event_types: frozenset[str] | None = None
+    days: float | None = None
+    hidden_types: frozenset[str] = frozenset()
+
+    def sees(self, event_type: str) -> bool:
+        """Whether an event of this type makes its item a seen one."""
+        return self.event_types is None or event_type in self.event_types or event_type in self.hidden_types
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """A base with the users whose rows in it no longer hold, since some were deleted; their rows stand in `later`."""
+
+    histories: Histories
+    watermark: Watermark
+    replaced: frozenset[int]
+
+
+class History:
+    """The events of all users by store keys, readable without the store.
+
+    The readers of the request path take no lock: they read one reference to the base and the list of one user, which
+    grows at its end and is otherwise replaced, never changed in place.
+    """
+
+    def __init__(self, rule: SeenRule, *, popularity_half_life_us: float) -> None:
+        self._rule = rule
+        self._half_life_us = popularity_half_life_us
+        self._lock = threading.Lock()
+        self._reset(Histories.empty(), START)
+
+    def _reset(self, base: Histories, watermark: Watermark) -> None:
+        self._base = _Base(base, watermark, frozenset())
+        self._watermark = watermark
+        self._later: dict[int, list[StoredInteraction]] = {}
+        self._ahead: set[int] = set()
+        self._later_user_keys: dict[str, int] = {}
+        self.catalogue = Catalogue(base)
+        self._popularity: RecentPopularity | None = RecentPopularity(half_life_us=self._half_life_us)
+        self._count(zip(base.item_keys[base.item_positions].tolist(), base.times_us.tolist(), strict=True))
+
+    # -- what comes in ------------------------------------------------------------------------------------------------
+
+    @property
+    def watermark(self) -> Watermark:
+        """Up to where the feed was read; the next read goes on from here."""
+        return self._watermark
+
+    def apply(self, appended: Appended) -> None:
+        """Take rows that this process has just committed, before the feed brings them."""
+        with self._lock:
+            fresh = [row for row in appended.rows if not self._watermark.covers(row.id, row.xact)]
+            self._ahead.update(row.id for row in fresh)
+            self._extend(fresh, appended.user_ids, appended.item_ids)
+
+    def apply_feed(self, batch: FeedBatch) -> None:
+        """Take what the feed read and move the watermark with it."""
+        with self._lock:
+            if batch.reset:
+                # Restored from a dump: what was read before says nothing of it. The next read starts over.
+                self._reset(Histories.empty(), START)
+                return
+            self.catalogue.update(batch.items)
+            fresh = [
+                row
+                for row in batch.rows
+                if row.id not in self._ahead
+                and row.user_key not in batch.deleted
+                and not self._base.watermark.covers(row.id, row.xact)
+            ]
+            self._extend(fresh, batch.user_ids, batch.item_ids)
+            for user_key, rows in batch.deleted.items():
+                self._replace(user_key, rows, batch)
+            self._ahead.difference_update(row.id for row in batch.rows)
+            self._watermark = batch.watermark
+
+    def rebase(self, base: Histories, watermark: Watermark) -> None:
+        """Put a newer base under the later rows and drop those that it holds.
+
+        `watermark` is what the base was read up to; it may be ahead of the feed, which then brings nothing twice.
+        """
+        with self._lock:
+            if self._watermark == START:
+                self._reset(base, watermark)
+                return
+            # A replaced user's rows stay in `later` whole: whether this base knows of the deletion need not be decided.
+            replaced = self._base.replaced
+            later = {
+                user_key: kept
+                for user_key, rows in self._later.items()
+                if (kept := rows if user_key in replaced else [r for r in rows if not watermark.covers(r.id, r.xact)])
+            }
+            self._base, self._later = _Base(base, watermark, replaced), later
+            self._later_user_keys = {u: k for u, k in self._later_user_keys.items() if base.user_key(u) is None}
+            self.catalogue.rebase(base)
+
+    def stop_counting(self) -> None:
+        """A model is live and carries its own popularity: stop keeping counts for the time before the first one."""
+        self._popularity = None
+
+    # -- what is asked ------------------------------------------------------------------------------------------------
+
+    def user_key(self, user_id: str) -> int | None:
+        """The store's key of an id, or None for a user nothing is known of."""
+        key = self._later_user_keys.get(user_id)
+        return key if key is not None else self._base.histories.user_key(user_id)
+
+    def seen_item_keys(self, user_key: int, *, now_us: int, only_hidden: bool = False) -> NDArray[np.int64]:
+        """Keys of items that `user_key` has dealt with, as the rule counts it, shape (S,), repeats possible.
+
+        With `only_hidden`, just those that the user asked not to see again (`dislike=hide`), for which no age counts.
+        """
+        since_us = -1 if self._rule.days is None else now_us - int(self._rule.days * _DAY_US)
+        seen: list[NDArray[np.int64]] = []
+        base = self._base
+        if user_key not in base.replaced:
+            seen.append(self._seen_in_base(base.histories, user_key, since_us, only_hidden=only_hidden))
+        keys = [
+            row.item_key
+            for row in self._later.get(user_key, ())
+            if self._counts(row.event_type, row.occurred_us, since_us, only_hidden=only_hidden)
+        ]
+        seen.append(np.array(keys, dtype=np.int64))
+        return np.concatenate(seen)
+
+    def recent_popularity(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Item keys ascending and decayed counts, both shape (I,); empty once a model is live."""
+        popularity = self._popularity
+        if popularity is None:
+            return _NO_KEYS, np.empty(0, dtype=np.float64)
+        with self._lock:
+            return popularity.counts()
+
+    def later_rows(self) -> int:
+        """Rows held beside the base."""
+        return sum(map(len, self._later.copy().values()))
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _extend(self, rows: Iterable[StoredInteraction], user_ids: Mapping[int, str], item_ids: dict[int, str]) -> None:
+        self._name_users(user_ids)
+        self.catalogue.name(item_ids)
+        rows = list(rows)
+        for row in rows:
+            self._later.setdefault(row.user_key, []).append(row)
+        self._count((r.item_key, r.occurred_us) for r in rows if r.event_type not in self._rule.hidden_types)
+
+    def _name_users(self, user_ids: Mapping[int, str]) -> None:
+        for key, user_id in user_ids.items():
+            if self._base.histories.user_key(user_id) != key:
+                self._later_user_keys[user_id] = key
+
+    def _replace(self, user_key: int, rows: list[StoredInteraction], batch: FeedBatch) -> None:
+        """Some of the user's rows were deleted: hold what is left of all of them, and no longer look into the base."""
+        self._name_users({k: u for k, u in batch.user_ids.items() if k == user_key})
+        self.catalogue.name(batch.item_ids)
+        held = {row.id for row in rows}
+        ahead = [r for r in self._later.get(user_key, ()) if r.id in self._ahead and r.id not in held]
+        self._later[user_key] = [*rows, *(r for r in ahead if not batch.watermark.covers(r.id, r.xact))]
+        self._base = replace(self._base, replaced=self._base.replaced | {user_key})
+
+    def _count(self, events: Iterable[tuple[int, int]]) -> None:
+        if self._popularity is not None:
+            self._popularity.add(events)
+
+    def _counts(self, event_type: str, occurred_us: int, since_us: int, *, only_hidden: bool) -> bool:
+        if event_type in self._rule.hidden_types:
+            return True
+        return not only_hidden and occurred_us >= since_us and self._rule.sees(event_type)
+
+    def _seen_in_base(
+        self, histories: Histories, user_key: int, since_us: int, *, only_hidden: bool
+    ) -> NDArray[np.int64]:
+        item_keys, event_codes, times_us, _ = histories.of_user(user_key)
+        hidden = np.array([name in self._rule.hidden_types for name in histories.event_types], dtype=np.bool_)
+        if only_hidden:
+            return item_keys[hidden[event_codes]] if len(hidden) else _NO_KEYS
+        sees = np.array([self._rule.sees(name) for name in histories.event_types], dtype=np.bool_)
+        if not len(sees):
+            return _NO_KEYS
+        return item_keys[hidden[event_codes] | (sees[event_codes] & (times_us >= since_us))]

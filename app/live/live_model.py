@@ -1,0 +1,33 @@
+"""The model in use, behind one reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.db.watermark import Watermark
+from model.served import ServedModel
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveModel:
+    """A model version that answers requests, with what an answer says about it."""
+
+    version: int
+    created_us: int
+    watermark: Watermark
+    served: ServedModel
+
+
+class LiveModel:
+    """Holds the current model; readers take it once per request and so never mix two versions."""
+
+    def __init__(self) -> None:
+        self._current: ActiveModel | None = None
+
+    def current(self) -> ActiveModel | None:
+        """The model that answers now, or None before the first one."""
+        return self._current
+
+    def swap(self, model: ActiveModel) -> None:
+        """Answer with `model` from the next request on; the assignment of one reference is atomic."""
+        self._current = model

@@ -1,0 +1,59 @@
+"""Recent popularity while no model is live: what `popular` lists are made of before the first training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+# 2^500 leaves room in a float64 (2^1023) for any count; beyond it the reference time moves.
+_LARGEST_EXPONENT = 500.0
+
+
+class RecentPopularity:
+    """Counts per item that halve every `half_life_us`, kept as one float per item.
+
+    An event at time t adds 2^((t - reference) / half_life), so nothing has to be aged when time passes; the common
+    factor is taken out when the counts are read. Not safe for concurrent writers: History holds the lock.
+    """
+
+    def __init__(self, *, half_life_us: float) -> None:
+        if not half_life_us > 0:
+            raise ValueError(f"half-life {half_life_us} us is not above 0")
+        self._half_life_us = half_life_us
+        self._reference_us: int | None = None
+        self._newest_us = 0
+        self._weights: dict[int, float] = {}
+        self._read: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None
+
+    def add(self, events: Iterable[tuple[int, int]]) -> None:
+        """Count events, each (item key, time in microseconds)."""
+        for item_key, time_us in events:
+            weight = self._weight(time_us)  # first: it may rescale the others
+            self._weights[item_key] = self._weights.get(item_key, 0.0) + weight
+            self._newest_us = max(self._newest_us, time_us)
+        self._read = None
+
+    def counts(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Item keys ascending, shape (I,), and their decayed counts, counted back from the newest event, shape (I,)."""
+        if self._read is None:
+            weights = dict(sorted(self._weights.copy().items()))
+            keys = np.fromiter(weights.keys(), dtype=np.int64, count=len(weights))
+            counts = np.fromiter(weights.values(), dtype=np.float64, count=len(weights))
+            if self._reference_us is not None:
+                counts *= math.exp2((self._reference_us - self._newest_us) / self._half_life_us)
+            self._read = (keys, counts)
+        return self._read
+
+    def _weight(self, time_us: int) -> float:
+        if self._reference_us is None:
+            self._reference_us = time_us
+        exponent = (time_us - self._reference_us) / self._half_life_us
+        if exponent > _LARGEST_EXPONENT:
+            factor = math.exp2(-exponent)
+            self._weights = {key: weight * factor for key, weight in self._weights.items()}
+            self._reference_us = time_us
+            return 1.0
+        return math.exp2(exponent)

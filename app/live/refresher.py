@@ -1,0 +1,159 @@
+"""The thread that keeps a replica current: it follows the store's feed, the pointer to the model, and the keys."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from app.db import items, keys, models
+from app.db.engine import SchemaOutdated, Store, StoreUnavailable
+from app.db.feed import read_feed
+from app.db.keys import KeyRow
+from app.db.watermark import START
+from app.live.history import History
+from app.live.live_model import ActiveModel, LiveModel
+from app.snapshots import SnapshotStore
+from model.served import ServedModel
+from model.snapshot import SnapshotError
+
+_log = structlog.get_logger(__name__)
+
+# Between two tries while the store is away: soon enough that recovery is seen within a second.
+_RETRY_SECONDS = 1.0
+
+
+class Refresher:
+    """Polls the store every `refresh_seconds` and applies what it says to History, LiveModel and the keys.
+
+    Reads never wait for it: while the store is away they go on from what is in memory. `problem` then says why.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        snapshots: SnapshotStore,
+        history: History,
+        live: LiveModel,
+        *,
+        refresh_seconds: float,
+        on_keys: Callable[[list[KeyRow]], None],
+    ) -> None:
+        self._store = store
+        self._snapshots = snapshots
+        self._history = history
+        self._live = live
+        self._refresh_seconds = refresh_seconds
+        self._on_keys = on_keys
+        self._one_poll = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="refresher", daemon=True)
+        self._keys_stale = True
+        self._refused_folder: str | None = None
+        self._base_name: str | None = None
+        self.problem: str | None = "not read yet"
+
+    def start(self) -> None:
+        """Read everything once, so that the first request already has it, then go on in a thread."""
+        self._try_poll()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; returns when its current poll is over."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=30)
+
+    async def poll_now(self) -> None:
+        """See now what this worker has just committed, without waiting for the next round."""
+        await asyncio.to_thread(self.poll)
+
+    def poll(self) -> None:
+        """One round. Raises: StoreUnavailable."""
+        with self._one_poll:
+            if self._history.watermark == START:
+                self._adopt_base()
+            self._follow_feed()
+            with self._store.read() as connection:
+                active = models.active(connection)
+                if self._keys_stale:
+                    self._on_keys(keys.active(connection))
+                    self._keys_stale = False
+            if active is not None:
+                self._adopt_model(active)
+            self.problem = None
+
+    def _follow_feed(self) -> None:
+        batch = read_feed(self._store, self._history.watermark)
+        # Noted before the watermark moves: a store that goes away now must not make this change of keys be forgotten.
+        self._keys_stale |= batch.keys_changed
+        self._history.apply_feed(batch)
+        if batch.reset:
+            _log.warning("store_was_restored", action="reading everything anew")
+            self._history.apply_feed(read_feed(self._store, START))
+
+    def _run(self) -> None:
+        wait = self._refresh_seconds
+        while not self._stop.wait(wait):
+            wait = self._refresh_seconds if self._try_poll() else max(self._refresh_seconds, _RETRY_SECONDS)
+
+    def _try_poll(self) -> bool:
+        try:
+            self.poll()
+        except (StoreUnavailable, SchemaOutdated) as error:
+            if self.problem is None or self.problem == "not read yet":
+                _log.warning("store_away", reason=str(error))
+            self.problem = str(error)
+            return False
+        except (
+            Exception
+        ) as error:  # the thread must outlive anything: a replica that stops refreshing goes stale unseen
+            _log.exception("refresh_failed")
+            self.problem = f"{type(error).__name__} while refreshing; see the log"
+            return False
+        return True
+
+    def _adopt_model(self, row: models.ModelRow) -> None:
+        current = self._live.current()
+        if (current is not None and current.version == row.version) or row.folder == self._refused_folder:
+            return
+        try:
+            served = self._load(row)
+        except (SnapshotError, OSError) as error:
+            # Once per folder: the version that serves stays, and the log says which snapshot was refused and why.
+            self._refused_folder = row.folder
+            _log.error("snapshot_refused", version=row.version, reason=str(error))
+            return
+        self._adopt_base()
+        if unnamed := self._history.catalogue.unnamed(served.item_keys):
+            # The history that was written with this model is damaged or gone: the store still knows the names.
+            with self._store.read() as connection:
+                self._history.catalogue.name(items.ids_of(connection, unnamed))
+        self._live.swap(ActiveModel(row.version, row.created_us, row.watermark, served))
+        self._history.stop_counting()
+        _log.info("model_live", version=row.version, users=len(served.user_keys), items=len(served.item_keys))
+
+    def _load(self, row: models.ModelRow) -> ServedModel:
+        served, snapshot = self._snapshots.load_model(row.folder, self._store.store_id())
+        if snapshot.sha256 != row.manifest_sha256:
+            folder = self._snapshots.folder("model", row.folder)
+            raise SnapshotError(folder, "manifest.json", "it is not the manifest that was published")
+        return served
+
+    def _adopt_base(self) -> None:
+        """Put the newest history under the later rows. A training writes it before it moves the pointer."""
+        names = self._snapshots.names("history")
+        if not names or names[-1] == self._base_name:
+            return
+        newest = self._snapshots.latest_history(self._store.store_id())
+        if newest is None:
+            return
+        histories, watermark, name = newest
+        self._history.rebase(histories, watermark)
+        if self._base_name is None:
+            # The base has no restrictions, and the feed brings only those that came after it.
+            with self._store.read() as connection:
+                self._history.catalogue.update(items.restricted_records(connection))
+        self._base_name = name

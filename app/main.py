@@ -1,0 +1,139 @@
+"""The only place where the parts are put together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+
+from app.api import (
+    docs,
+    interactions,
+    models,
+    openapi,
+    predictions,
+    problems,
+    recommendations,
+    service,
+    trainings,
+    users,
+)
+from app.api.context import RequestContext
+from app.api.operations import Operation, routes
+from app.clock import DAY_US, Clock, now_us
+from app.db.engine import StoreUnavailable, open_store
+from app.db.migrate import ensure_schema
+from app.db.writer import InteractionWriter
+from app.live.history import History, SeenRule
+from app.live.live_model import LiveModel
+from app.live.refresher import Refresher
+from app.readiness import StoreProbe
+from app.recommend import Recommender
+from app.security import KeyRing
+from app.settings import HIDE, Settings
+from app.snapshots import SnapshotStore
+from app.state import AppState
+from app.version import VERSION
+
+_log = structlog.get_logger(__name__)
+
+_DEFAULT_HALF_LIFE_DAYS = 30.0
+_DRAIN_SECONDS = 20.0
+
+
+class Service(FastAPI):
+    """FastAPI's shell around our own routes; its document is the one made from the operations."""
+
+    def openapi(self) -> dict[str, Any]:
+        """OpenAPI 3.1."""
+        document: dict[str, Any] = self.state.openapi
+        return document
+
+
+def operations() -> list[Operation]:
+    """Everything that the service can be asked."""
+    nouns = (interactions, users, recommendations, predictions, trainings, models, service, docs)
+    return [operation for noun in nouns for operation in noun.operations]
+
+
+def create_app(settings: Settings, *, loopback: bool = True, clock: Clock = now_us) -> Service:
+    """The application; its parts start with its lifespan and stop with it.
+
+    Args:
+        loopback: whether it is served on an address that only this machine reaches: callers without a key are then let
+            in while there is no key.
+    """
+    state = _state(settings, loopback=loopback, clock=clock)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(_start, state)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(_stop, state)
+
+    app = Service(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan)
+    declared = operations()
+    app.state.likewise = state
+    app.state.openapi = openapi.document(declared, version=VERSION)
+    app.router.routes.extend(routes(declared))
+    app.add_middleware(RequestContext)
+    problems.install(app)
+    return app
+
+
+def _state(settings: Settings, *, loopback: bool, clock: Clock) -> AppState:
+    store = open_store(settings.database_url, deadline_seconds=settings.store_timeout_seconds)
+    snapshots = SnapshotStore(settings.model_dir)
+    history = History(
+        _seen_rule(settings), popularity_half_life_us=(settings.half_life_days or _DEFAULT_HALF_LIFE_DAYS) * DAY_US
+    )
+    live = LiveModel()
+    keyring = KeyRing(anonymous=loopback or settings.allow_anonymous)
+    refresher = Refresher(
+        store, snapshots, history, live, refresh_seconds=settings.refresh_seconds, on_keys=keyring.replace
+    )
+    writer = InteractionWriter(store, on_commit=history.apply)
+    return AppState(
+        settings=settings,
+        clock=clock,
+        store=store,
+        snapshots=snapshots,
+        writer=writer,
+        history=history,
+        live=live,
+        refresher=refresher,
+        keyring=keyring,
+        probe=StoreProbe(store),
+        recommender=Recommender(history, live, clock=clock, repeats_included=settings.repeats == "include"),
+    )
+
+
+def _seen_rule(settings: Settings) -> SeenRule:
+    types = settings.seen_event_types
+    return SeenRule(
+        event_types=None if types is None else frozenset(types),
+        days=settings.seen_days,
+        hidden_types=frozenset(name for name, weight in settings.event_weights.items() if weight == HIDE),
+    )
+
+
+def _start(state: AppState) -> None:
+    try:
+        ensure_schema(state.store)
+    except StoreUnavailable as error:
+        # Lists go on from memory while the store is away, so a worker that is restarted meanwhile must come up too.
+        _log.warning("store_away_at_start", reason=str(error))
+    state.writer.start()
+    state.refresher.start()
+
+
+def _stop(state: AppState) -> None:
+    state.writer.stop(_DRAIN_SECONDS)
+    state.refresher.stop()
+    state.store.dispose()

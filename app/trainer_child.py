@@ -1,0 +1,125 @@
+"""The trainer as a child process: it may crash or run out of memory, and the service does not notice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+import structlog
+
+_log = structlog.get_logger(__name__)
+
+_FIRST_BACKOFF_SECONDS = 1.0
+_MAX_BACKOFF_SECONDS = 30.0
+# One that ran this long had started well; the next failure counts as a first one again.
+_HEALTHY_SECONDS = 60.0
+_STOP_SECONDS = 10.0
+_WRONG_CONFIGURATION = 78
+
+
+def trainer_command(read_end: int) -> list[str]:
+    """The command line of the child; `read_end` is the pipe that tells it of its parent's end."""
+    return [sys.executable, "-m", "app.cli", "trainer", "--parent-pipe", str(read_end)]
+
+
+class TrainerChild:
+    """Keeps one trainer running until stopped.
+
+    The child has a session of its own, so that Ctrl-C in a terminal reaches only the parent, which then stops it in
+    order. It also holds the reading end of a pipe whose writing end is here: however this process ends, the pipe ends
+    with it, and so does the child. A child that fails is started again after 1, 2, 4 ... 30 seconds, except for a wrong
+    configuration, which a restart would not mend.
+
+    Args:
+        environ: the child's environment; this process's by default.
+        command: makes the command line from the pipe's descriptor.
+        first_backoff_seconds: the wait after the first failure.
+    """
+
+    def __init__(
+        self,
+        *,
+        environ: Mapping[str, str] | None = None,
+        command: Callable[[int], list[str]] = trainer_command,
+        first_backoff_seconds: float = _FIRST_BACKOFF_SECONDS,
+    ) -> None:
+        self._environ = None if environ is None else dict(environ)
+        self._command = command
+        self._first_backoff = first_backoff_seconds
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._keep_running, name="trainer-child", daemon=True)
+
+    @property
+    def pid(self) -> int | None:
+        """The running child's process id."""
+        process = self._process
+        return None if process is None or process.poll() is not None else process.pid
+
+    def start(self) -> None:
+        """Start the child and the thread that watches it."""
+        self._thread.start()
+
+    def stop(self, *, seconds: float = _STOP_SECONDS) -> None:
+        """SIGTERM, `seconds` to end, then SIGKILL for the child's whole session. Returns when it is gone."""
+        self._stopping.set()
+        with self._lock:
+            process = self._process
+        if process is not None:
+            _signal(process, signal.SIGTERM)
+            try:
+                process.wait(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                _log.warning("trainer_killed", after_seconds=seconds)
+                _signal(process, signal.SIGKILL)
+                process.wait()
+        if self._thread.is_alive():
+            self._thread.join(timeout=seconds)
+
+    def _keep_running(self) -> None:
+        backoff = self._first_backoff
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            exit_code = self._run_once()
+            if self._stopping.is_set():
+                return
+            if exit_code == _WRONG_CONFIGURATION:
+                _log.error("trainer_not_started", reason="its configuration is wrong; see its line above")
+                return
+            if time.monotonic() - started >= _HEALTHY_SECONDS:
+                backoff = self._first_backoff
+            _log.warning("trainer_ended", exit_code=exit_code, again_in_seconds=backoff)
+            self._stopping.wait(backoff)
+            backoff = min(backoff * 2, _MAX_BACKOFF_SECONDS)
+
+    def _run_once(self) -> int:
+        read_end, write_end = os.pipe()
+        try:
+            with self._lock:
+                if self._stopping.is_set():
+                    return 0
+                # S603: the command line is this program's own.
+                self._process = subprocess.Popen(  # noqa: S603
+                    self._command(read_end), pass_fds=[read_end], start_new_session=True, env=self._environ
+                )
+            _log.info("trainer_started", pid=self._process.pid)
+            return self._process.wait()
+        except OSError as error:
+            _log.error("trainer_not_started", reason=str(error))
+            return -1
+        finally:
+            os.close(read_end)
+            os.close(write_end)
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return  # it has just ended by itself

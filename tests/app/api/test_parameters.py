@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from app.api.parameters import decode_cursor, encode_cursor
+from app.errors import ApiError
+from tests.app.api.running import Running
+
+
+def get(service: Running, query: str) -> Any:
+    return service.client.get(f"/interactions?{query}")
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer", "code"),
+    [
+        ("limit=0", "/query/limit", "limit_range"),
+        ("limit=501", "/query/limit", "limit_range"),
+        ("limit=-1", "/query/limit", "limit_range"),
+        ("limit=ten", "/query/limit", "limit_range"),
+        ("limit=1.0", "/query/limit", "limit_range"),
+        ("limit=", "/query/limit", "limit_range"),
+        ("limit=1_0", "/query/limit", "limit_range"),
+        ("limit=99999999999999999999999", "/query/limit", "limit_range"),
+        ("limit=٥", "/query/limit", "limit_range"),
+        ("limit=5&limit=5", "/query/limit", "repeated"),
+        ("limt=5", "/query/limt", "extra_forbidden"),
+        ("user=ada", "/query/user", "extra_forbidden"),
+        ("a/b~c=1", "/query/a~1b~0c", "extra_forbidden"),
+        ("user_id=", "/query/user_id", "id_empty"),
+        ("user_id=%00", "/query/user_id", "id_control_character"),
+        ("user_id=%20a", "/query/user_id", "id_surrounding_space"),
+        ("user_id=%ff", "/query/user_id", "percent_encoding"),
+        ("user_id=%zz", "/query/user_id", "percent_encoding"),
+        ("user_id=%EF%BF%BD", "/query/user_id", "id_replacement_character"),
+        ("user_id=" + "x" * 257, "/query/user_id", "id_too_long"),
+        ("%ff=1", "/query/%ff", "percent_encoding"),
+        ("cursor=abc", "/query/cursor", "cursor"),
+        ("cursor=", "/query/cursor", "cursor"),
+    ],
+)
+def test_a_wrong_parameter_is_pointed_at(shared: Running, query: str, pointer: str, code: str) -> None:
+    response = get(shared, query)
+    assert response.status_code == 422
+    assert [(entry["pointer"], entry["code"]) for entry in response.json()["errors"]] == [(pointer, code)]
+
+
+def test_all_wrong_parameters_are_listed(shared: Running) -> None:
+    pointers = {entry["pointer"] for entry in get(shared, "limit=0&user_id=&x=1").json()["errors"]}
+    assert pointers == {"/query/limit", "/query/user_id", "/query/x"}
+
+
+@pytest.mark.parametrize("query", ["limit=1", "limit=500", "&&limit=5&", "limit=007", "user_id=a+b", "user_id=a%2Bb"])
+def test_right_parameters_are_taken(shared: Running, query: str) -> None:
+    assert get(shared, query).status_code == 200
+
+
+def test_an_operation_without_parameters_refuses_any(shared: Running) -> None:
+    response = shared.client.get("/stats?verbose=1")
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["pointer"] == "/query/verbose"
+
+
+def test_a_value_is_not_echoed(shared: Running) -> None:
+    response = get(shared, "limit=s3cret&cursor=s3cret&user_id=%20s3cret")
+    assert response.status_code == 422
+    assert "s3cret" not in response.text
+
+
+@pytest.mark.parametrize("position", [(0, 0), (2**63 - 1, 1), (-5, 7)])
+def test_a_cursor_comes_back_as_the_position_it_was_made_from(position: tuple[int, int]) -> None:
+    assert decode_cursor(encode_cursor("things", *position), "things", fields=2) == position
+
+
+def encoded(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "!",
+        "é",
+        "=",
+        encoded(["others", 1, 2]),
+        encoded(["things", 1]),
+        encoded(["things", 1, 2, 3]),
+        encoded(["things", 1, 2.0]),
+        encoded(["things", 1, True]),
+        encoded(["things", 1, 2**63]),
+        encoded({"things": 1}),
+        encoded("things"),
+        encoded(None),
+        encoded(["things", 1, 2]) + "=",
+        base64.urlsafe_b64encode(b"[" * 5000).decode().rstrip("="),
+    ],
+)
+def test_anything_else_is_no_cursor(text: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        decode_cursor(text, "things", fields=2)
+    assert caught.value.errors[0].pointer == "/query/cursor"

@@ -1,0 +1,117 @@
+"""Every operation by every kind of caller, made from the operations: a new one is in it by being declared."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from app.api.operations import Operation, Operations, routes
+from app.db import keys
+from app.main import operations
+from app.security import RANKS
+from tests.app.api.running import NOW_US, Running, StartService
+
+CALLERS = ["none", "wrong", "read", "write", "admin"]
+
+
+@pytest.fixture
+def service(start: StartService) -> Running:
+    return start(loopback=False)
+
+
+def with_keys(service: Running) -> dict[str, str]:
+    made = {"wrong": "lw_000000000000_" + "0" * 64}
+    with service.state.store.write() as connection:
+        for scope in ("read", "write", "admin"):
+            _, made[scope] = keys.create(connection, f"a {scope} key", scope, NOW_US)
+    with service.state.store.read() as connection:
+        service.state.keyring.replace(keys.active(connection))
+    return made
+
+
+def call(service: Running, operation: Operation, key: str | None) -> int:
+    path = re.sub(r"\{(\w+):\w+\}", lambda match: operation.path_examples[match[1]], operation.path)
+    headers = {} if key is None else {"authorization": f"Bearer {key}"}
+    status: int = service.client.request(operation.method, path, headers=headers).status_code
+    return status
+
+
+def test_every_operation_lets_in_exactly_the_callers_of_its_scope(service: Running) -> None:
+    made = with_keys(service)
+    for operation in operations():
+        assert operation.scope in RANKS
+        for caller in CALLERS:
+            status = call(service, operation, made.get(caller))
+            where = f"{operation.method} {operation.path} by {caller}: {status}"
+            if operation.scope == "open":
+                assert status not in (401, 403), where
+            elif caller in ("none", "wrong"):
+                assert status == 401, where
+            elif RANKS[caller] < RANKS[operation.scope]:
+                assert status == 403, where
+            else:
+                assert status not in (401, 403, 405, 500), where
+
+
+def test_the_scopes_are_those_of_the_contract() -> None:
+    scopes = {f"{operation.method} {operation.path}": operation.scope for operation in operations()}
+    assert scopes["POST /interactions"] == "write"
+    assert scopes["GET /interactions"] == "write"
+    assert scopes["DELETE /interactions/{event_id:segment}"] == "write"
+    assert scopes["GET /users/{user_id:segment}"] == "read"
+    assert {operation.path for operation in operations() if operation.scope == "open"} == {
+        "/healthz",
+        "/readyz",
+        "/openapi.json",
+        "/docs",
+        "/docs/docs.js",
+        "/docs/swagger-ui-bundle.js",
+        "/docs/swagger-ui.css",
+        "/docs/favicon-32x32.png",
+    }
+
+
+def test_no_route_is_served_that_declares_no_scope(service: Running) -> None:
+    served = {(route.path, method) for route in service.app.routes for method in route.methods or ()}  # type: ignore[attr-defined]
+    declared = {
+        (o.path, method) for o in operations() for method in ({o.method, "HEAD"} if o.method == "GET" else {o.method})
+    }
+    assert served == declared
+
+
+def test_a_public_address_without_keys_serves_nobody(service: Running) -> None:
+    assert service.client.get("/stats").status_code == 401
+    assert service.client.get("/readyz").status_code == 200
+
+
+def test_anonymous_callers_are_served_where_that_was_said_aloud(start: StartService) -> None:
+    assert start(loopback=False, allow_anonymous=True).client.get("/stats").status_code == 200
+
+
+def test_a_new_key_is_known_after_the_next_refresh(start: StartService) -> None:
+    service = start(refresh_seconds=60)
+    assert service.client.get("/stats").status_code == 200
+    with service.state.store.write() as connection:
+        _, secret = keys.create(connection, "first", "read", NOW_US)
+    service.state.refresher.poll()
+    assert service.client.get("/stats").status_code == 401
+    assert service.client.get("/stats", headers={"x-api-key": secret}).status_code == 200
+
+
+def test_declaring_an_operation_twice_is_refused() -> None:
+    twice = Operations("twice")
+    for _ in range(2):
+        twice.get("/x", scope="read", summary="x")(lambda request: None)  # type: ignore[arg-type,return-value]
+    with pytest.raises(ValueError, match="GET /x is declared twice"):
+        routes(twice)
+
+
+def test_fixed_paths_come_before_those_with_parameters_and_let_other_methods_through() -> None:
+    some = Operations("some")
+    some.delete("/things/{thing:segment}", scope="write", summary="x")(lambda request: None)  # type: ignore[arg-type,return-value]
+    some.post("/things/bulk", scope="write", summary="x")(lambda request: None)  # type: ignore[arg-type,return-value]
+    made = routes(some)
+    assert [route.path for route in made] == ["/things/bulk", "/things/{thing:segment}"]
+    scope = {"type": "http", "method": "DELETE", "path": "/things/bulk", "root_path": ""}
+    assert [match.name for match, _ in (route.matches(scope) for route in made)] == ["PARTIAL", "FULL"]

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from app.db import tables
+from app.db.engine import SchemaOutdated, Store
+from app.db.watermark import START
+from app.live.live_model import ActiveModel
+from app.readiness import StoreProbe
+from model.served import ServedModel
+from tests.app.api.running import NOW_US, AwayStore, Running
+
+
+def with_model(service: Running, version: int) -> None:
+    served = ServedModel(
+        user_keys=np.array([1], dtype=np.int64),
+        item_keys=np.array([1], dtype=np.int64),
+        user_vectors=np.ones((1, 2), dtype=np.float32),
+        item_vectors=np.ones((1, 2), dtype=np.float32),
+        item_biases=np.zeros(1, dtype=np.float32),
+        popularity=np.ones(1),
+        beta=1.0,
+    )
+    service.state.live.swap(ActiveModel(version=version, created_us=NOW_US, watermark=START, served=served))
+
+
+def probe(service: Running, store: object) -> None:
+    service.state.probe = StoreProbe(store)  # type: ignore[arg-type]
+
+
+def test_healthz_touches_nothing(service: Running) -> None:
+    store = AwayStore()
+    service.state.store, kept = store, service.state.store  # type: ignore[assignment]
+    assert service.client.get("/healthz", headers={"x-api-key": "wrong"}).json() == {"status": "ok"}
+    service.state.store = kept
+    assert store.asked == 0
+
+
+def test_a_service_without_a_model_is_ready(service: Running) -> None:
+    response = service.client.get("/readyz")
+    assert response.status_code == 200
+    assert response.json() == {"status": "ok", "model": "none", "checks": {"store": "ok", "schema": "ok"}}
+
+
+def test_readiness_names_the_model_in_use(service: Running) -> None:
+    with_model(service, 7)
+    assert service.client.get("/readyz").json()["model"] == 7
+
+
+def test_a_service_that_has_a_model_is_degraded_while_the_store_is_away(service: Running) -> None:
+    with_model(service, 7)
+    probe(service, AwayStore())
+    response = service.client.get("/readyz")
+    assert response.status_code == 200
+    assert response.json() == {"status": "degraded", "model": 7, "checks": {"store": "away", "schema": "unknown"}}
+
+
+def test_a_service_with_neither_store_nor_model_is_not_ready(service: Running) -> None:
+    probe(service, AwayStore())
+    response = service.client.get("/readyz")
+    assert response.status_code == 503
+    assert response.headers["retry-after"]
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["code"] == "store_unavailable"
+    assert response.json()["checks"] == {"store": "away", "schema": "unknown"}
+
+
+def test_an_outdated_schema_is_not_ready_whatever_is_in_memory(service: Running, sqlite_store: Store) -> None:
+    with_model(service, 7)
+    with sqlite_store.write() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = 'older'"))
+    probe(service, sqlite_store)
+    response = service.client.get("/readyz")
+    assert (response.status_code, response.json()["code"]) == (503, "schema_outdated")
+    probe(service, AwayStore(SchemaOutdated("no tables")))
+    assert service.client.get("/readyz").json()["code"] == "schema_outdated"
+
+
+def test_a_service_that_shuts_down_is_not_ready_but_still_answers(service: Running) -> None:
+    service.state.shutting_down = True
+    response = service.client.get("/readyz")
+    assert (response.status_code, response.json()["code"]) == (503, "shutting_down")
+    assert service.client.get("/healthz").status_code == 200
+    assert service.client.get("/interactions").status_code == 200
+
+
+class HungStore:
+    """Takes the call and does not come back until released."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.release = threading.Event()
+
+    @contextmanager
+    def read(self) -> Iterator[None]:
+        self.asked += 1
+        self.release.wait(20)
+        raise SchemaOutdated("released")
+        yield
+
+
+@pytest.mark.slow
+def test_a_hung_store_costs_readiness_one_thread_and_delays_nobody_else(service: Running) -> None:
+    with_model(service, 7)
+    store = HungStore()
+    probe(service, store)
+    for _ in range(2):
+        started = time.monotonic()
+        assert service.client.get("/readyz").json()["status"] == "degraded"
+        assert time.monotonic() - started < 3
+    assert store.asked == 1
+    store.release.set()
+
+
+def test_stats_count_what_is_stored(service: Running) -> None:
+    rows = [{"user_id": user, "item_id": item} for user in "ab" for item in "xyz"]
+    service.client.post("/interactions", json=rows)
+    with_model(service, 7)
+    service.clock.us += 1_500_000
+    answer = service.client.get("/stats").json()
+    assert (answer["users"], answer["items"], answer["interactions"]) == (2, 3, 6)
+    assert answer["model"] == {"version": 7, "created_at": "2025-01-31T12:00:00Z", "age_seconds": 1.5}
+    assert answer["last_training"] is None
+    assert answer["feed"]["rows_after_base"] == 6
+
+
+def test_stats_tell_how_the_last_training_ended(service: Running) -> None:
+    with service.state.store.write() as connection:
+        connection.execute(
+            sa.insert(tables.trainings).values(
+                status="failed", trigger="queued", created_us=NOW_US, finished_us=NOW_US, reason="too little data"
+            )
+        )
+    answer = service.client.get("/stats").json()["last_training"]
+    assert (answer["status"], answer["reason"]) == ("failed", "too little data")
+    assert answer["finished_at"] == "2025-01-31T12:00:00Z"

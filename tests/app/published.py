@@ -1,0 +1,80 @@
+"""Publishes a model as a trainer does, without training one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from app.db import interactions, items, trainings, users
+from app.db.engine import Store
+from app.snapshots import SnapshotStore
+from model.histories import Histories
+from model.served import ServedModel
+
+NOW_US = 1_738_324_800_000_000
+
+
+def served_model(user_keys: list[int], item_keys: list[int], *, seed: int = 1) -> ServedModel:
+    """A model of random numbers."""
+    random = np.random.default_rng(seed)
+    return ServedModel(
+        user_keys=np.array(user_keys, dtype=np.int64),
+        item_keys=np.array(item_keys, dtype=np.int64),
+        user_vectors=random.normal(size=(len(user_keys), 4)).astype(np.float32),
+        item_vectors=random.normal(size=(len(item_keys), 4)).astype(np.float32),
+        item_biases=np.zeros(len(item_keys), dtype=np.float32),
+        popularity=random.exponential(size=len(item_keys)),
+        beta=0.5,
+    )
+
+
+def publish_model(store: Store, model_dir: Path, *, seed: int = 1, history: bool = True) -> int:
+    """A version for the users and items that the store has now; returns its number."""
+    snapshots = SnapshotStore(model_dir)
+    with store.write() as connection:
+        trainings.queue(connection, "cli", now_us=NOW_US)
+    with store.write() as connection:
+        claim = trainings.claim(connection, "test", now_us=NOW_US, lease_us=10**9)
+        assert claim is not None
+    with store.read(repeatable=True) as connection:
+        watermark = interactions.current_watermark(connection)
+        columns = interactions.scan(connection, upto=watermark, after_id=-1, limit=1_000_000)
+        user_ids = users.ids_of(connection, sorted(set(columns.user_key.tolist())))
+        item_ids = items.ids_of(connection, sorted(set(columns.item_key.tolist())))
+    served = served_model(sorted(user_ids), sorted(item_ids), seed=seed)
+    name = f"model-{claim.id:06d}"
+    stored = {"store_id": store.store_id(), "created_at": "2025-01-31T12:00:00Z"}
+    if history:
+        types = sorted(set(columns.event_type))
+        histories = Histories.build(
+            columns.user_key,
+            columns.item_key,
+            event_codes=np.array([types.index(kind) for kind in columns.event_type], dtype=np.int64),
+            times_us=columns.occurred_us,
+            values=columns.value,
+            event_types=types,
+            user_ids=user_ids,
+            item_ids=item_ids,
+            titles={},
+        )
+        facts = histories.facts() | {"watermark": watermark.to_json()}
+        snapshots.save("history", name, histories.arrays(), facts=facts, **stored)
+    _, sha256 = snapshots.save("model", name, served.arrays(), facts={"beta": served.beta}, **stored)
+    with store.write() as connection:
+        version = trainings.publish(
+            connection,
+            claim,
+            now_us=NOW_US,
+            folder=name,
+            manifest_sha256=sha256,
+            metrics={"ndcg@20": {"policy": 0.2}},
+            config={},
+            watermark=watermark,
+            users=len(user_ids),
+            items=len(item_ids),
+            rows=len(columns),
+            seed=seed,
+        )
+        trainings.finish(connection, claim, "succeeded", now_us=NOW_US)
+    return version

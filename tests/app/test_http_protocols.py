@@ -1,0 +1,174 @@
+"""The service over real sockets, with both parsers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from app.http_protocols import MAX_HEAD_BYTES
+from app.main import create_app
+from app.server import Server
+from app.settings import Settings
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def document(self) -> dict[str, object]:
+        document: dict[str, object] = json.loads(self.body)
+        return document
+
+
+@pytest.fixture(scope="module", params=["httptools", "h11"])
+def port(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
+) -> Iterator[int]:
+    folder = tmp_path_factory.mktemp("served")
+    shutil.copy(sqlite_template, folder / "likewise.db")
+    values = {"database_url": f"sqlite:///{folder}/likewise.db", "model_dir": folder / "models"}
+    settings = Settings.model_validate(values)
+    server = Server(create_app(settings), settings, port=0, http=request.param)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not server.started and time.monotonic() < deadline:
+        time.sleep(0.01)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def ask(port: int, request: bytes) -> Answer:
+    """Send bytes and read one whole answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(request)
+        stream = connection.makefile("rb")
+        status = int(stream.readline().split()[1])
+        headers: dict[str, str] = {}
+        while (line := stream.readline().strip()) != b"":
+            name, _, value = line.decode("latin-1").partition(":")
+            headers[name.lower()] = value.strip()
+        return Answer(status, headers, stream.read(int(headers.get("content-length", "0"))))
+
+
+def get(port: int, target: bytes, *headers: bytes) -> Answer:
+    return ask(port, b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n" + b"".join(h + b"\r\n" for h in headers) + b"\r\n")
+
+
+def post(port: int, body: bytes) -> Answer:
+    return ask(port, b"POST /interactions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+
+@pytest.mark.parametrize(
+    ("segment", "user_id"),
+    [
+        (b"a%2Fb", "a/b"),
+        (b"a%252Fb", "a%2Fb"),
+        (b"..", ".."),
+        (b"%2e%2E", ".."),
+        (b"%F0%9F%A6%8A", "🦊"),
+        (b"a+b", "a+b"),
+    ],
+)
+def test_an_id_is_decoded_once_from_the_raw_path(port: int, segment: bytes, user_id: str) -> None:
+    assert post(port, json.dumps({"user_id": user_id, "item_id": "x"}).encode()).status == 201
+    answer = get(port, b"/users/" + segment)
+    assert answer.status == 200
+    assert answer.document["user_id"] == user_id
+
+
+@pytest.mark.parametrize("segment", [b"%zz", b"%ff", b"%00", b"%", b"%2", b"%ED%A0%80", b"%EF%BF%BD", b""])
+def test_a_path_that_is_no_id_is_422(port: int, segment: bytes) -> None:
+    answer = get(port, b"/users/" + segment)
+    assert answer.status == 422
+    assert answer.document["errors"][0]["pointer"] == "/path/user_id"  # type: ignore[index]
+
+
+def test_a_plain_slash_always_separates(port: int) -> None:
+    assert get(port, b"/users/a/b").status == 404
+
+
+def test_answers_carry_an_id_and_no_banner(port: int) -> None:
+    answer = get(port, b"/healthz", b"X-Request-ID: mine")
+    assert answer.headers["x-request-id"] == "mine"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "server" not in answer.headers
+
+
+def test_head_has_no_body(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert received.startswith(b"HTTP/1.1 200")
+    assert received.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\nBad Header\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\x16\x03\x01\r\n\r\n",
+    ],
+)
+def test_what_is_not_http_is_a_400_problem(port: int, request_: bytes) -> None:
+    answer = ask(port, request_)
+    assert answer.status == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.document["request_id"] == answer.headers["x-request-id"]
+
+
+def test_a_large_head_within_the_limit_is_served(port: int) -> None:
+    assert get(port, b"/healthz", b"X: " + b"x" * 30_000).status == 200
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_head_over_the_limit_is_refused_also_before_its_end(port: int, finished: bool) -> None:
+    head = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 200_000
+    answer = ask(port, head + b"\r\n\r\n" if finished else head)
+    assert answer.status in (400, 431)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_the_head_is_measured_anew_for_each_request_of_a_connection(port: int) -> None:
+    request = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"x" * (MAX_HEAD_BYTES // 4) + b"\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        stream = connection.makefile("rb")
+        for _ in range(10):
+            connection.sendall(request)
+            assert stream.readline().startswith(b"HTTP/1.1 200")
+            while stream.readline().strip():
+                pass
+            stream.read(len(b'{"status":"ok"}'))
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_of_64_mib_is_413(port: int, chunked: bool) -> None:
+    size, block = 64 * 1024 * 1024, b"x" * 1024 * 1024
+    head = b"POST /interactions HTTP/1.1\r\nHost: x\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(
+            head + (b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % size) + b"\r\n\r\n"
+        )
+        for _ in range(size // len(block)):
+            connection.sendall(b"%x\r\n%b\r\n" % (len(block), block) if chunked else block)
+        assert connection.recv(12) == b"HTTP/1.1 413"
+
+
+def test_an_upgrade_is_answered_as_if_it_were_not_asked_for(port: int) -> None:
+    answer = get(port, b"/healthz", b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13")
+    assert answer.status == 200
