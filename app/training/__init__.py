@@ -1,0 +1,1 @@
+"""From the stored interactions to a published model version. Only the trainer's process imports what needs torch."""

@@ -1,0 +1,209 @@
+"""Rows of the store as training data: read in ranges of ids up to a fixed watermark, straight into arrays.
+
+Letters used for shapes: N events, P pairs of a user and an item, U users, I items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.clock import MICROSECONDS
+from app.db import interactions
+from app.db.engine import Store
+from app.db.watermark import Watermark
+
+# One short read of the store: long reads hold back its clean-up and, with them, everybody's writes.
+RANGE_ROWS = 20_000
+REPEAT_US = 60 * MICROSECONDS
+DEFAULT_WEIGHT = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Events:
+    """Everything that happened up to a watermark, in the order of the rows' ids; all columns of shape (N,).
+
+    Attributes:
+        user_keys, item_keys: the store's keys, int64.
+        event_codes: index into event_types, uint16.
+        event_types: names of the event types.
+        values: float32.
+        times_us: microseconds since the epoch, int64.
+        watermark: which rows these are.
+    """
+
+    user_keys: NDArray[np.int64]
+    item_keys: NDArray[np.int64]
+    event_codes: NDArray[np.uint16]
+    event_types: tuple[str, ...]
+    values: NDArray[np.float32]
+    times_us: NDArray[np.int64]
+    watermark: Watermark
+
+    def __len__(self) -> int:
+        return len(self.times_us)
+
+
+@dataclass(frozen=True, eq=False)
+class Positives:
+    """Events that speak for an item; all columns of shape (N,), in the order of the rows' ids.
+
+    Attributes:
+        user_keys, item_keys: the store's keys, int64.
+        times_us: microseconds since the epoch, int64.
+        weights: weight of the event's type times its value, float64.
+        left_out: how many events were left out, by reason.
+    """
+
+    user_keys: NDArray[np.int64]
+    item_keys: NDArray[np.int64]
+    times_us: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    left_out: Mapping[str, int]
+
+    def __len__(self) -> int:
+        return len(self.times_us)
+
+    def take(self, rows: NDArray[np.int64]) -> Positives:
+        """Some of the rows, in the order given."""
+        columns = (self.user_keys[rows], self.item_keys[rows], self.times_us[rows], self.weights[rows])
+        return Positives(*columns, left_out=self.left_out)
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Users and items numbered from 0, one row for each pair that occurs.
+
+    Attributes:
+        user_keys, item_keys: the key of each number, strictly ascending, int64, shapes (U,) and (I,).
+        user_numbers, item_numbers: int64, shape (P,).
+        weights: log2(1 + summed weights of the pair's events), scaled to mean 1, float32, shape (P,).
+    """
+
+    user_keys: NDArray[np.int64]
+    item_keys: NDArray[np.int64]
+    user_numbers: NDArray[np.int64]
+    item_numbers: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+
+def read_events(store: Store, *, check: Callable[[], None] = lambda: None, range_rows: int = RANGE_ROWS) -> Events:
+    """Read every interaction that is committed now.
+
+    Args:
+        check: called before each range; may raise to give up.
+        range_rows: rows read in one transaction.
+    Raises: StoreUnavailable.
+    """
+    with store.read() as connection:
+        watermark = interactions.current_watermark(connection)
+    codes: dict[str, int] = {}
+    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in _COLUMNS}
+    after_id = 0
+    while True:
+        check()
+        with store.read() as connection:
+            found = interactions.scan(connection, upto=watermark, after_id=after_id, limit=range_rows)
+        event_codes = [codes.setdefault(name, len(codes)) for name in found.event_type]
+        columns["user_keys"].append(found.user_key)
+        columns["item_keys"].append(found.item_key)
+        columns["event_codes"].append(np.array(event_codes, dtype=np.uint16))
+        columns["values"].append(found.value.astype(np.float32))
+        columns["times_us"].append(found.occurred_us)
+        if len(found) < range_rows:
+            break
+        after_id = int(found.id[-1])
+    # Column by column, each list freed as it is joined: the peak is one column more than the result.
+    joined = {name: _joined(columns.pop(name), dtype) for name, dtype in _COLUMNS.items()}
+    return Events(**joined, event_types=tuple(codes), watermark=watermark)
+
+
+def positives(events: Events, event_weights: Mapping[str, float | Literal["hide"]]) -> Positives:
+    """Which events speak for an item, and how much.
+
+    An event counts with its type's weight (1 for a type without one) times its value. Left out and counted: events of a
+    type that hides, events of a pair that was hidden at that moment or later, and an event of the same user, item and
+    type as the one before it when it came less than 60 s after that one.
+    """
+    weights_of_types = [event_weights.get(name, DEFAULT_WEIGHT) for name in events.event_types]
+    hiding = np.array([weight == "hide" for weight in weights_of_types], dtype=np.bool_)[events.event_codes]
+    factors = np.array([0.0 if weight == "hide" else weight for weight in weights_of_types], dtype=np.float64)
+    hidden = _hidden(events, hiding)
+    repeated = _repeated(events) & ~hiding & ~hidden
+    kept = np.flatnonzero(~(hiding | hidden | repeated))
+    left_out = {
+        "hiding_events": int(hiding.sum()),
+        "hidden_by_them": int(hidden.sum()),
+        "repeated_within_60_seconds": int(repeated.sum()),
+    }
+    return Positives(
+        user_keys=events.user_keys[kept],
+        item_keys=events.item_keys[kept],
+        times_us=events.times_us[kept],
+        weights=factors[events.event_codes[kept]] * events.values[kept],
+        left_out=left_out,
+    )
+
+
+def pairs(rows: Positives) -> Pairs:
+    """One row for each (user, item): weight log2(1 + sum of its events' weights), scaled to mean 1."""
+    user_keys, users = np.unique(rows.user_keys, return_inverse=True)
+    item_keys, items = np.unique(rows.item_keys, return_inverse=True)
+    width = max(len(item_keys), 1)
+    found, row_of = np.unique(users * width + items, return_inverse=True)
+    weights = np.log2(1 + np.bincount(row_of, weights=rows.weights, minlength=len(found)))
+    if len(found):
+        weights /= weights.mean()
+    return Pairs(user_keys, item_keys, found // width, found % width, weights.astype(np.float32))
+
+
+_COLUMNS: Mapping[str, type[np.generic]] = {
+    "user_keys": np.int64,
+    "item_keys": np.int64,
+    "event_codes": np.uint16,
+    "values": np.float32,
+    "times_us": np.int64,
+}
+
+
+def _joined(chunks: list[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
+    return np.concatenate(chunks).astype(dtype, copy=False) if chunks else np.empty(0, dtype=dtype)
+
+
+def _pair_numbers(events: Events) -> NDArray[np.int64]:
+    """One number for each pair of a user and an item, shape (N,)."""
+    users = np.unique(events.user_keys, return_inverse=True)[1]
+    item_keys, items = np.unique(events.item_keys, return_inverse=True)
+    numbers: NDArray[np.int64] = users * max(len(item_keys), 1) + items
+    return numbers
+
+
+def _hidden(events: Events, hiding: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether a hiding event of the same pair came at the time of each (other) event or later."""
+    if not hiding.any():
+        return np.zeros(len(events), dtype=np.bool_)
+    pair_numbers = _pair_numbers(events)
+    hidden_pairs, row_of = np.unique(pair_numbers[hiding], return_inverse=True)
+    last_us = np.full(len(hidden_pairs), np.iinfo(np.int64).min)
+    np.maximum.at(last_us, row_of, events.times_us[hiding])
+    places = np.minimum(np.searchsorted(hidden_pairs, pair_numbers), len(hidden_pairs) - 1)
+    hidden: NDArray[np.bool_] = (hidden_pairs[places] == pair_numbers) & (events.times_us <= last_us[places]) & ~hiding
+    return hidden
+
+
+def _repeated(events: Events) -> NDArray[np.bool_]:
+    """Whether each event follows one of the same user, item and type by less than REPEAT_US."""
+    order = np.lexsort((events.times_us, events.event_codes, events.item_keys, events.user_keys))
+    same = np.ones(max(len(order) - 1, 0), dtype=np.bool_)
+    for column in (events.user_keys, events.item_keys, events.event_codes):
+        same &= np.diff(column[order].astype(np.int64)) == 0
+    repeated = np.zeros(len(events), dtype=np.bool_)
+    repeated[order[1:]] = same & (np.diff(events.times_us[order]) < REPEAT_US)
+    return repeated

@@ -1,0 +1,50 @@
+"""When the next training is due by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from app.clock import MICROSECONDS
+from app.db.trainings import LEASE_EXPIRED, TrainingRow
+from app.settings import Settings
+from app.training.lease import STOPPED
+
+FIRST_TRAINING_ROWS = 200
+SHARE_OF_ROWS = 0.02
+REST_FACTOR = 10
+
+
+def due(settings: Settings, last: TrainingRow | None, *, new_rows: Callable[[], int], now_us: int) -> str | None:
+    """Why a training is due by itself: `rows`, `interval`, `retry`, or None.
+
+    The first one at 200 rows, also when one was skipped before for want of rows. Later ones when enough rows came since
+    the last one read (the greater of the setting and 2 % of what it read), or when the interval is over and anything
+    came; never before ten times the length of the last one has passed since it ended. One that the trainer's end cut
+    short is made up for at once, one that crashed after that rest, and one that failed or was cancelled by somebody
+    after the interval.
+
+    Args:
+        last: the training that ended last, of those that began and were to publish.
+        new_rows: counts the rows that it had not read; asked only where the answer matters.
+    """
+    if last is None or last.finished_us is None:
+        return "rows" if new_rows() >= FIRST_TRAINING_ROWS else None
+    if last.status == "cancelled" and last.reason == STOPPED and last.trigger != "cli":
+        return "retry"
+    started_us = last.finished_us if last.started_us is None else last.started_us
+    # A crashed training ended with its last heartbeat, whenever that was found out.
+    length_us = max((last.heartbeat_us or last.finished_us) - started_us, 0)
+    if now_us - last.finished_us < REST_FACTOR * length_us:
+        return None
+    interval_over = now_us - started_us >= settings.training_interval_seconds * MICROSECONDS
+    if last.status in {"failed", "cancelled"}:
+        return "retry" if interval_over or last.reason == LEASE_EXPIRED else None
+    read = last.rows or 0
+    if last.status == "skipped":
+        enough: float = max(FIRST_TRAINING_ROWS - read, FIRST_TRAINING_ROWS // 2)
+    else:
+        enough = max(settings.training_min_new_interactions, SHARE_OF_ROWS * read)
+    came = new_rows()
+    if came >= enough:
+        return "rows"
+    return "interval" if interval_over and came else None

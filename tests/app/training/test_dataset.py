@@ -1,0 +1,143 @@
+"""Which rows of the store become training rows, and with what weight."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from app.clock import MICROSECONDS
+from app.db import interactions, users
+from app.db.engine import Store
+from app.db.interactions import NewInteraction
+from app.db.watermark import START
+from app.training.dataset import Events, Positives, pairs, positives, read_events
+from tests.app.training.conftest import START_US
+
+Row = tuple[int, int, str, float, float]
+
+
+def events(*rows: Row) -> Events:
+    """Events from (user, item, type, value, seconds)."""
+    types = sorted({row[2] for row in rows})
+    return Events(
+        user_keys=np.array([row[0] for row in rows], dtype=np.int64),
+        item_keys=np.array([row[1] for row in rows], dtype=np.int64),
+        event_codes=np.array([types.index(row[2]) for row in rows], dtype=np.uint16),
+        event_types=tuple(types),
+        values=np.array([row[3] for row in rows], dtype=np.float32),
+        times_us=np.array([row[4] * MICROSECONDS for row in rows], dtype=np.int64),
+        watermark=START,
+    )
+
+
+def kept(found: Positives) -> list[tuple[int, int, float]]:
+    return list(zip(found.user_keys.tolist(), found.item_keys.tolist(), found.weights.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("range_rows", [1, 3, 4, 5, 100])
+def test_ranges_of_any_size_read_the_same_rows_in_the_order_of_their_ids(store: Store, range_rows: int) -> None:
+    rows = [
+        NewInteraction("ann", "x", "click", 1.0, START_US + 5),
+        NewInteraction("bob", "y", "purchase", 2.5, START_US + 3),
+        NewInteraction("ann", "y", "click", 1.0, START_US + 4),
+        NewInteraction("cid", "x", "click", 1.0, START_US),
+    ]
+    with store.write() as connection:
+        stored = interactions.append(connection, rows, received_us=START_US).rows
+
+    read = read_events(store, range_rows=range_rows)
+
+    assert read.user_keys.tolist() == [row.user_key for row in stored]
+    assert read.item_keys.tolist() == [row.item_key for row in stored]
+    assert [read.event_types[code] for code in read.event_codes] == [row.event_type for row in rows]
+    assert read.values.tolist() == [1.0, 2.5, 1.0, 1.0]
+    assert read.times_us.tolist() == [row.occurred_us for row in rows]
+    assert all(read.watermark.covers(row.id, row.xact) for row in stored)
+
+
+def test_an_empty_store_gives_no_rows_and_no_pairs(sqlite_store: Store) -> None:
+    read = read_events(sqlite_store)
+
+    assert len(read) == len(positives(read, {"dislike": "hide"})) == len(pairs(positives(read, {}))) == 0
+
+
+def test_rows_that_come_while_ranges_are_read_are_not_among_them(store: Store) -> None:
+    def add(user_id: str) -> None:
+        with store.write() as connection:
+            row = NewInteraction(user_id, "x", "click", 1.0, START_US)
+            interactions.append(connection, [row], received_us=START_US)
+
+    for user_id in ("ann", "bob"):
+        add(user_id)
+    came: list[str] = []
+
+    def meanwhile() -> None:
+        came.append(f"late-{len(came)}")
+        add(came[-1])
+
+    read = read_events(store, range_rows=1, check=meanwhile)
+
+    assert came
+    with store.read() as connection:
+        names = users.ids_of(connection, read.user_keys.tolist())
+    assert sorted(names.values()) == ["ann", "bob"]
+
+
+def test_an_event_weighs_its_value_times_the_weight_of_its_type_and_one_without_a_weight_one() -> None:
+    found = positives(events((1, 1, "click", 1, 0), (1, 2, "purchase", 3, 0), (1, 3, "other", 2, 0)), {"purchase": 4.0})
+
+    assert kept(found) == [(1, 1, 1.0), (1, 2, 12.0), (1, 3, 2.0)]
+
+
+def test_the_same_user_item_and_type_within_a_minute_counts_once() -> None:
+    found = positives(
+        events(
+            (1, 1, "click", 1, 0),
+            (1, 1, "click", 1, 59),
+            (1, 1, "click", 1, 119),
+            (1, 1, "play", 1, 10),
+            (1, 2, "click", 1, 10),
+            (2, 1, "click", 1, 10),
+        ),
+        {},
+    )
+
+    assert kept(found) == [(1, 1, 1.0), (1, 1, 1.0), (1, 1, 1.0), (1, 2, 1.0), (2, 1, 1.0)]
+    assert found.left_out["repeated_within_60_seconds"] == 1
+
+
+def test_order_of_arrival_does_not_matter_for_what_counts_as_repeated() -> None:
+    late = positives(events((1, 1, "click", 1, 30), (1, 1, "click", 1, 500), (1, 1, "click", 1, 0)), {})
+
+    assert late.times_us.tolist() == [500 * MICROSECONDS, 0]
+
+
+def test_a_hidden_pair_has_no_positive_until_it_is_chosen_again() -> None:
+    found = positives(
+        events(
+            (1, 1, "click", 1, 0),
+            (1, 1, "dislike", 1, 100),
+            (1, 2, "click", 1, 0),
+            (2, 1, "click", 1, 0),
+            (3, 1, "dislike", 1, 100),
+            (3, 1, "click", 1, 101),
+        ),
+        {"dislike": "hide"},
+    )
+
+    assert kept(found) == [(1, 2, 1.0), (2, 1, 1.0), (3, 1, 1.0)]
+    assert found.left_out == {"hiding_events": 2, "hidden_by_them": 1, "repeated_within_60_seconds": 0}
+
+
+def test_a_pair_weighs_the_logarithm_of_its_events_and_the_mean_weight_is_one() -> None:
+    found = pairs(
+        positives(
+            events((20, 7, "click", 3, 0), (10, 7, "click", 1, 0), (20, 5, "click", 1, 0), (20, 7, "click", 4, 900)), {}
+        )
+    )
+
+    assert found.user_keys.tolist() == [10, 20]
+    assert found.item_keys.tolist() == [5, 7]
+    assert list(zip(found.user_numbers.tolist(), found.item_numbers.tolist(), strict=True)) == [(0, 1), (1, 0), (1, 1)]
+    np.testing.assert_allclose(found.weights, np.array([1.0, 1.0, 3.0]) / (5 / 3), rtol=1e-6)
+    assert found.weights.dtype == np.float32
