@@ -1,0 +1,24 @@
+"""The application that all commands hang on."""
+
+from __future__ import annotations
+
+import typer
+
+from app.cli import db, demo, import_file, keys, models, recommend, serve, train, trainer
+
+application = typer.Typer(
+    name="likewise",
+    help="A recommendations microservice: interactions in over HTTP, fresh personal lists out of memory.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+application.command()(serve.serve)
+application.command()(trainer.trainer)
+application.command()(train.train)
+application.command()(demo.demo)
+application.command(name="import")(import_file.import_file)
+application.command()(recommend.recommend)
+application.add_typer(models.group, name="models")
+application.add_typer(keys.group, name="keys")
+application.add_typer(db.group, name="db")

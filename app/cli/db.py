@@ -1,0 +1,53 @@
+"""`likewise db upgrade|current`: the schema of the store."""
+
+from __future__ import annotations
+
+import typer
+
+from app.cli.output import JsonOption, print_json, say
+from app.cli.stores import read_settings
+
+group = typer.Typer(no_args_is_help=True, help="The store's schema.")
+
+
+@group.command()
+def upgrade() -> None:
+    """Create the store or bring its schema to this version. Safe to run from several places at once."""
+    from app.db import migrate
+    from app.db.engine import open_store
+
+    settings = read_settings()
+    store = open_store(settings.database_url, deadline_seconds=settings.store_timeout_seconds)
+    try:
+        before = migrate.current(store)
+        migrate.upgrade(store)
+        after = migrate.current(store)
+    finally:
+        store.dispose()
+    say(
+        f"The schema was at {after} already."
+        if before == after
+        else f"The schema went from {before or 'nothing'} to {after}."
+    )
+
+
+@group.command()
+def current(as_json: JsonOption = False) -> None:
+    """Show the schema the store has and the one this version needs."""
+    from app.db import migrate
+    from app.db.engine import open_store
+
+    settings = read_settings()
+    store = open_store(settings.database_url, deadline_seconds=settings.store_timeout_seconds)
+    try:
+        if store.dialect == "sqlite":
+            migrate.ensure_schema(store)
+        found, needed = migrate.current(store), migrate.head()
+    finally:
+        store.dispose()
+    if as_json:
+        print_json({"current": found, "head": needed, "up_to_date": found == needed})
+    elif found == needed:
+        say(f"{found} (up to date)")
+    else:
+        say(f"{found or 'no schema'}; this version needs {needed}: run `likewise db upgrade`")

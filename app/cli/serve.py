@@ -1,0 +1,84 @@
+"""`likewise serve`: the HTTP service, with the trainer as its child unless that runs elsewhere."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli.exits import CommandFailed
+from app.cli.output import say
+from app.cli.stores import opened_store, read_settings, wait_until_ready
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+_BACKLOG = 2048
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8000,
+) -> None:
+    """Serve recommendations over HTTP.
+
+    Trains in a child process, unless LIKEWISE_TRAINER=external says that `likewise trainer` runs elsewhere.
+    """
+    from app.security import check_bind, is_loopback
+
+    settings = read_settings(service=True)
+    wait_until_ready(settings, stop=threading.Event())
+    check_bind(host, settings, has_keys=_has_keys(settings))
+    listener = _listen(host, port)
+    from app.main import create_app
+    from app.server import Server, TrainerChild
+
+    app = create_app(settings, loopback=is_loopback(host))
+    say(f"Likewise listens on {_address(listener)}")
+    if settings.trainer == "external":
+        server = Server(app, settings)
+        server.run(sockets=[listener])
+    else:
+        trainer = TrainerChild()
+        server = Server(app, settings, on_close=trainer.stop)
+        trainer.start()
+        try:
+            server.run(sockets=[listener])
+        finally:
+            # A second signal must not leave the trainer behind; its own deadline bounds the wait.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
+            trainer.stop()
+    if not server.started:
+        raise CommandFailed("the service could not start; the log above says why")
+
+
+def _has_keys(settings: Settings) -> bool:
+    from app.db import keys
+
+    with opened_store(settings) as store, store.read() as connection:
+        return bool(keys.active(connection))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that takes connections from now on; they are answered once the service is up.
+
+    Raises: CommandFailed, naming the address, where it is taken or not this machine's.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        raise CommandFailed(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+    return listener
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,80 @@
+"""What nearly every command starts with: the settings, and the store opened, migrated if embedded, and closed again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from app.cli.exits import CommandFailed
+
+if TYPE_CHECKING:
+    from app.db.engine import Store
+    from app.settings import Settings
+
+START_UP_SECONDS = 60.0
+_RETRY_SECONDS = 0.5
+
+
+def read_settings(*, service: bool = False) -> Settings:
+    """The settings of this process; logs go to stderr from here on.
+
+    Args:
+        service: log what the settings say; other commands log warnings only, unless LIKEWISE_LOG_LEVEL says otherwise.
+    Raises: ConfigurationError.
+    """
+    from app.logs import configure_logs
+    from app.settings import load_settings
+
+    settings = load_settings()
+    quiet = not service and "log_level" not in settings.model_fields_set
+    configure_logs(settings.model_copy(update={"log_level": "warning"}) if quiet else settings)
+    return settings
+
+
+@contextmanager
+def opened_store(settings: Settings) -> Iterator[Store]:
+    """The store, ready for work; an embedded one is made and migrated first.
+
+    Raises: SchemaOutdated if PostgreSQL waits for `likewise db upgrade`; StoreUnavailable if it does not answer.
+    """
+    from app.db.engine import open_store
+    from app.db.migrate import ensure_schema
+
+    store = open_store(settings.database_url, deadline_seconds=settings.store_timeout_seconds)
+    try:
+        ensure_schema(store)
+        yield store
+    finally:
+        store.dispose()
+
+
+def wait_until_ready(settings: Settings, *, stop: threading.Event, seconds: float = START_UP_SECONDS) -> None:
+    """Wait until the store answers and has the right schema: services start together, the database often last.
+
+    Returns early when `stop` is set. Raises: CommandFailed if the store does not answer within `seconds`;
+    SchemaOutdated at once, since waiting would not help.
+    """
+    from app.db.engine import StoreUnavailable
+
+    deadline = time.monotonic() + seconds
+    announced = False
+    while not stop.is_set():
+        try:
+            with opened_store(settings):
+                return
+        except StoreUnavailable as error:
+            if time.monotonic() >= deadline:
+                raise CommandFailed(f"the store did not answer within {seconds:.0f} s: {error}") from error
+            if not announced:
+                _say_waiting(seconds)
+                announced = True
+        stop.wait(_RETRY_SECONDS)
+
+
+def _say_waiting(seconds: float) -> None:
+    from app.cli.output import console
+
+    console(stderr=True).print(f"The store does not answer yet; waiting up to {seconds:.0f} s.")

@@ -1,0 +1,45 @@
+"""`likewise trainer`: trains when there is something to learn, until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import Annotated
+
+import typer
+
+from app.cli.stores import read_settings, wait_until_ready
+
+
+def trainer(
+    parent_pipe: Annotated[
+        int | None, typer.Option(hidden=True, help="A file descriptor; its end of file means that the parent is gone.")
+    ] = None,
+) -> None:
+    """Run the background trainer.
+
+    Trains on enough new interactions, on an interval and on request; a training goes live only if it has earned it.
+    Ends on SIGTERM or Ctrl-C.
+    """
+    settings = read_settings(service=True)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if parent_pipe is not None:
+        threading.Thread(target=_stop_at_end_of, args=(parent_pipe, stop), name="parent-pipe", daemon=True).start()
+    wait_until_ready(settings, stop=stop)
+    if stop.is_set():
+        return
+    from app.training.loop import run_trainer
+
+    run_trainer(settings, stop)
+
+
+def _stop_at_end_of(pipe: int, stop: threading.Event) -> None:
+    """Wait until nobody holds the other end of the pipe: also a parent that was killed lets go of it."""
+    try:
+        while os.read(pipe, 1024):
+            pass
+    finally:
+        stop.set()

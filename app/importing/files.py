@@ -1,0 +1,187 @@
+"""CSV and NDJSON files, plain or gzipped, as records with the line each began on.
+
+Nothing here knows what a record means. A line that cannot be read becomes a BadLine and the reading goes on; a file
+that cannot be read at all raises BadFile. Lines count from 1; the header of a CSV file is line 1.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+MAX_LINE_BYTES = 1024 * 1024
+_FORMATS = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson"}
+# Stands in for a line too long to keep; no record may hold it, so that the record is refused.
+_TOO_LONG = "\x00\n"
+_BOM = b"\xef\xbb\xbf"
+
+CellReader = Callable[[str], object]
+
+
+class BadFile(Exception):
+    """The file as a whole cannot be read; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record: the line it began on and its fields by name."""
+
+    line: int
+    fields: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that is refused: a stable code and a sentence that does not repeat the line."""
+
+    line: int
+    code: str
+    detail: str
+
+
+def format_of(path: Path) -> str:
+    """`csv` or `ndjson`, by the name of the file (`.gz` may follow). Raises: BadFile for any other name."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] == ".gz":
+        suffixes.pop()
+    try:
+        return _FORMATS[suffixes[-1]]
+    except (KeyError, IndexError):
+        raise BadFile(f"{path.name}: the name ends in none of {', '.join(_FORMATS)}, with or without .gz") from None
+
+
+class RecordFile:
+    """The records of one file; iterate once.
+
+    Args:
+        path: a file whose name says the format.
+        columns: the columns a CSV file may have, each with what makes a value of a cell's text. An empty cell is an
+            absent field.
+    Raises: BadFile when the name says no format, the file cannot be opened or read, or the header is wrong.
+    """
+
+    def __init__(self, path: Path, *, columns: Mapping[str, CellReader]) -> None:
+        self._path = path
+        self._columns = columns
+        self._format = format_of(path)
+        try:
+            self._raw: BinaryIO = path.open("rb")
+            self.size = path.stat().st_size
+        except OSError as error:
+            raise BadFile(f"{path}: {error.strerror}") from error
+
+    def __enter__(self) -> RecordFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._raw.close()
+
+    @property
+    def position(self) -> int:
+        """How many bytes of the file (compressed ones, if it is) are read; `size` at the end."""
+        return self._raw.tell()
+
+    def __iter__(self) -> Iterator[Record | BadLine]:
+        zipped = self._path.suffix.lower() == ".gz"
+        lines = _lines(gzip.GzipFile(fileobj=self._raw).readline if zipped else self._raw.readline)
+        try:
+            yield from _csv_records(lines, self._columns) if self._format == "csv" else _ndjson_records(lines)
+        except (EOFError, zlib.error, OSError) as error:
+            raise BadFile(f"{self._path.name}: {error}") from error
+
+
+def _lines(readline: Callable[[int], bytes]) -> Iterator[bytes | None]:
+    """The physical lines; None for one over the limit."""
+    first = True
+    while line := readline(MAX_LINE_BYTES + 1):
+        if first:
+            line, first = line.removeprefix(_BOM), False
+        if len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
+            while (rest := readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
+                pass
+            yield None
+        else:
+            yield line
+
+
+def _ndjson_records(lines: Iterator[bytes | None]) -> Iterator[Record | BadLine]:
+    for number, line in enumerate(lines, start=1):
+        if line is None:
+            yield _too_long(number)
+        elif line.strip():
+            yield _json_record(number, line)
+
+
+def _json_record(number: int, line: bytes) -> Record | BadLine:
+    try:
+        fields = json.loads(line.decode("utf-8"), object_pairs_hook=_unique)
+    except UnicodeDecodeError:
+        return BadLine(number, "encoding", "the line is not valid UTF-8")
+    except (ValueError, RecursionError):
+        return BadLine(number, "json_invalid", "the line is not one JSON object, or a name stands in it twice")
+    if not isinstance(fields, dict):
+        return BadLine(number, "json_invalid", "the line is JSON, but not an object")
+    return Record(number, fields)
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a name stands twice")
+    return fields
+
+
+def _csv_records(lines: Iterator[bytes | None], columns: Mapping[str, CellReader]) -> Iterator[Record | BadLine]:
+    texts = (_TOO_LONG if line is None else line.decode("utf-8", "surrogateescape") for line in lines)
+    reader = csv.reader(texts, strict=True)
+    header = _header(reader, columns)
+    readers = [columns[name] for name in header]
+    while True:
+        number = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield BadLine(number, "csv_invalid", f"the row cannot be read as CSV: {error}")
+            continue
+        if cells:
+            yield _csv_record(number, cells, header, readers)
+
+
+def _header(reader: Iterator[list[str]], columns: Mapping[str, CellReader]) -> list[str]:
+    try:
+        header = [name.strip() for name in next(reader, [])]
+    except csv.Error as error:
+        raise BadFile(f"line 1: the header cannot be read as CSV: {error}") from error
+    if not header:
+        raise BadFile("line 1: there is no header row; a CSV file names its columns first")
+    if unknown := sorted(set(header) - columns.keys()):
+        shown = ascii(unknown[0][:64])
+        raise BadFile(f"line 1: the column {shown} is not known; columns are {', '.join(columns)}")
+    if len(set(header)) != len(header):
+        raise BadFile("line 1: a column is named twice")
+    return header
+
+
+def _csv_record(number: int, cells: list[str], header: list[str], readers: list[CellReader]) -> Record | BadLine:
+    text = "".join(cells)
+    if "\x00" in text:
+        return (
+            _too_long(number) if text == _TOO_LONG.strip("\n") else BadLine(number, "csv_invalid", "the row holds NUL")
+        )
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        return BadLine(number, "encoding", "the row is not valid UTF-8")
+    if len(cells) != len(header):
+        return BadLine(number, "csv_invalid", f"the row has {len(cells)} cells, the header {len(header)}")
+    return Record(number, {name: read(cell) for name, read, cell in zip(header, readers, cells, strict=True) if cell})
+
+
+def _too_long(number: int) -> BadLine:
+    return BadLine(number, "line_too_long", f"the line is over {MAX_LINE_BYTES} bytes")

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+from tests.command_line import CommandLine
+
+
+def test_a_gzipped_file_of_interactions_and_one_of_items(tmp_path: Path) -> None:
+    likewise = CommandLine(tmp_path)
+    rows = "".join(f"u{n % 50},i{n % 20},e{n}\n" for n in range(1_000))
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(f"user_id,item_id,event_id\n{rows}".encode()))
+    (tmp_path / "items.ndjson").write_text('{"item_id":"i0","title":"[bold]The first[/bold]"}\n')
+
+    done = likewise.run("import", "a.csv.gz")
+    assert (done.returncode, done.stdout) == (0, "1,000 stored, 0 known already, 0 rejected\n")
+    assert "1,000 rows" in done.stderr
+    again = likewise.run("import", "--json", "a.csv.gz")
+    assert json.loads(again.stdout) == {"accepted": 0, "duplicates": 1000, "rejected": 0, "errors": []}
+    assert likewise.run("import", "--items", "items.ndjson").returncode == 0
+
+    listed = likewise.run("recommend", "somebody", "--limit", "20")
+    assert "[bold]The first[/bold]" in listed.stdout
+    assert "source: popular (no model yet)" in listed.stdout
+
+
+def test_a_bad_row_names_its_line_and_stores_nothing(tmp_path: Path) -> None:
+    likewise = CommandLine(tmp_path)
+    (tmp_path / "a.ndjson").write_text('{"user_id":"a","item_id":"b"}\n{"user_id":"a"}\n')
+    done = likewise.run("import", "a.ndjson")
+    assert done.returncode == 1
+    assert "a.ndjson:2: item_id: " in done.stderr
+    assert "nothing was stored" in done.stderr
+    skipped = likewise.run("import", "--on-error", "skip", "a.ndjson")
+    assert (skipped.returncode, skipped.stdout) == (0, "1 stored, 0 known already, 1 rejected\n")
+
+
+def test_a_name_that_says_no_format_fails_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    done = CommandLine(tmp_path).run("import", "a.txt")
+    assert done.returncode == 1
+    assert "a.txt: the name ends in none of .csv, .ndjson, .jsonl" in done.stderr

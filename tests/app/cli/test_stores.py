@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from app.cli.exits import CommandFailed, exit_code
+from app.cli.stores import opened_store, wait_until_ready
+from app.db.engine import SchemaOutdated, StoreUnavailable
+from app.errors import ConfigurationError
+from app.settings import Settings
+
+NOWHERE = "postgresql://likewise:open-sesame@127.0.0.1:9/likewise"
+
+
+def test_a_store_that_never_comes_is_given_up_after_a_while() -> None:
+    settings = Settings(database_url=NOWHERE, store_timeout_seconds=0.2)
+    with pytest.raises(CommandFailed, match="did not answer within 0 s") as failed:
+        wait_until_ready(settings, stop=threading.Event(), seconds=0.1)
+    assert "open-sesame" not in str(failed.value)
+
+
+def test_waiting_ends_when_the_process_is_told_to_stop() -> None:
+    stop = threading.Event()
+    threading.Timer(0.2, stop.set).start()
+    started = time.monotonic()
+    wait_until_ready(Settings(database_url=NOWHERE, store_timeout_seconds=0.2), stop=stop, seconds=60)
+    assert time.monotonic() - started < 10
+
+
+def test_an_embedded_store_is_ready_at_once(tmp_path: Path) -> None:
+    settings = Settings(database_url=f"sqlite:///{tmp_path}/deep/likewise.db")
+    wait_until_ready(settings, stop=threading.Event(), seconds=0)
+    with opened_store(settings) as store:
+        assert len(store.store_id()) == 36
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (CommandFailed("x"), 1),
+        (StoreUnavailable("x"), 1),
+        (ConfigurationError("x"), 78),
+        (SchemaOutdated("x"), 78),
+        (ValueError("a defect of ours"), None),
+    ],
+)
+def test_errors_meant_for_people_have_an_exit_code(error: Exception, code: int | None) -> None:
+    assert exit_code(error) == code

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from app.importing.files import MAX_LINE_BYTES, BadFile, BadLine, Record, RecordFile
+from app.importing.rows import number_or_text
+
+COLUMNS = {"user_id": str, "value": number_or_text}
+
+
+def read(path: Path) -> list[Record | BadLine]:
+    with RecordFile(path, columns=COLUMNS) as records:
+        return list(records)
+
+
+def written(folder: Path, name: str, content: bytes) -> Path:
+    path = folder / name
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "A.CSV"])
+def test_csv_rows_come_with_the_line_they_began_on(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    content = b'user_id,value\nann,2\n"two\nlines",0.5\n\nbob,\n'
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    assert read(path) == [
+        Record(2, {"user_id": "ann", "value": 2}),
+        Record(3, {"user_id": "two\nlines", "value": 0.5}),
+        Record(6, {"user_id": "bob"}),
+    ]
+
+
+@pytest.mark.parametrize("name", ["a.ndjson", "a.jsonl", "a.ndjson.gz"])
+def test_json_lines_come_with_their_line(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path, name, b'{"user_id":"ann"}\r\n\n{"user_id":7}')
+    assert read(path) == [Record(1, {"user_id": "ann"}), Record(3, {"user_id": 7})]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", b"\xef\xbb\xbfuser_id\nann\n")
+    assert read(path) == [Record(2, {"user_id": "ann"})]
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (b"\xff", "encoding"),
+        (b"[1]", "json_invalid"),
+        (b'{"user_id":"a","user_id":"b"}', "json_invalid"),
+        (b"{", "json_invalid"),
+        (b"[" * 100_000, "json_invalid"),
+        (b'{"user_id":' + b"9" * 5000 + b"}", "json_invalid"),
+        (b'{"user_id":"' + b"x" * MAX_LINE_BYTES + b'"}', "line_too_long"),
+    ],
+)
+def test_a_bad_json_line_is_named_and_the_next_one_read(tmp_path: Path, line: bytes, code: str) -> None:
+    path = written(tmp_path, "a.ndjson", b'{"user_id":"a"}\n' + line + b'\n{"user_id":"b"}\n')
+    before, bad, after = read(path)
+    assert isinstance(bad, BadLine)
+    assert (bad.line, bad.code) == (2, code)
+    assert before == Record(1, {"user_id": "a"})
+    assert after == Record(3, {"user_id": "b"})
+
+
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [
+        (b"a\xff,1", "encoding"),
+        (b"a", "csv_invalid"),
+        (b"a,1,2", "csv_invalid"),
+        (b'"a"x,1', "csv_invalid"),
+        (b"a\x00,1", "csv_invalid"),
+        (b"x" * 200_000 + b",1", "csv_invalid"),
+        (b"x" * (2 * MAX_LINE_BYTES) + b",1", "line_too_long"),
+    ],
+)
+def test_a_bad_csv_row_is_named_and_the_next_one_read(tmp_path: Path, row: bytes, code: str) -> None:
+    path = written(tmp_path, "a.csv", b"user_id,value\n" + row + b"\nbob,1\n")
+    bad, after = read(path)
+    assert isinstance(bad, BadLine)
+    assert (bad.line, bad.code) == (2, code)
+    assert after == Record(3, {"user_id": "bob", "value": 1})
+
+
+def test_an_open_quote_does_not_swallow_the_file_into_memory(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", b'user_id,value\n"ann,1\n' + b"bob,1\n" * 100_000)
+    first, *rest = read(path)
+    assert isinstance(first, BadLine)
+    assert first.line == 2
+    assert len(rest) > 50_000
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (b"", "no header row"),
+        (b"user,value\n", "'user' is not known"),
+        (b"user_id,user_id\n", "named twice"),
+        (b'"user_id\n', "header"),
+    ],
+)
+def test_a_wrong_header_refuses_the_file(tmp_path: Path, header: bytes, said: str) -> None:
+    with pytest.raises(BadFile, match=said):
+        read(written(tmp_path, "a.csv", header))
+
+
+@pytest.mark.parametrize("name", ["a.txt", "csv", "a.gz", "a.csv.zip"])
+def test_a_name_that_says_no_format_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(BadFile, match=r"ends in none of"):
+        read(tmp_path / name)
+
+
+@pytest.mark.parametrize("content", [b"user_id\nann\n", gzip.compress(b"user_id\nann\n")[:-6]])
+def test_a_broken_gzip_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(content)
+    with pytest.raises(BadFile, match=r"a\.csv\.gz"):
+        read(path)
+
+
+def test_the_position_ends_at_the_size(tmp_path: Path) -> None:
+    lines = b"".join(json.dumps({"user_id": f"user {n}"}).encode() + b"\n" for n in range(5000))
+    with RecordFile(written(tmp_path, "a.ndjson.gz", lines), columns=COLUMNS) as records:
+        assert records.position == 0
+        assert len(list(records)) == 5000
+        assert records.position == records.size
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("1", 1),
+        ("-2.5", -2.5),
+        (".5", 0.5),
+        ("1e3", 1000.0),
+        ("1_0", "1_0"),
+        ("nan", "nan"),
+        ("inf", "inf"),
+        ("0x1", "0x1"),
+    ],
+)
+def test_only_what_looks_like_a_number_is_one(cell: str, value: object) -> None:
+    assert number_or_text(cell) == value
