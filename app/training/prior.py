@@ -17,7 +17,9 @@ from app.training.window import Window
 from model.popularity import decayed_counts
 
 # The last one leaves the personal score nothing but ties: the policy can always fall back to plain popularity.
-BETAS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 1000.0)
+BETAS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 16.0, 25.0, 40.0, 100.0, 1000.0)
+# A beta above this leaves little that is personal: it has to be the best one, not merely as good.
+LARGEST_GIVEN = 10.0
 # Half-lives as shares of the time the data spans.
 SHARES = tuple(2.0**-power for power in range(1, 11))
 # So many rows are "now" to the popularity.
@@ -73,8 +75,8 @@ def choose(
     One after the other, not together: the policy then differs from recent popularity in its personal part only, and
     there are fewer chances to fit the noise of a small window. For the same reason a half-life is as good as it and its
     neighbours are (a lone peak seldom lasts), and the largest beta wins whose loss against the best one is within a
-    standard error: lists leave popularity only as far as the users held out clearly want them to. Popularity alone, the
-    last of `BETAS`, is taken only where it is the best.
+    standard error: lists leave popularity only as far as the users held out clearly want them to. What comes close to
+    popularity alone, above `LARGEST_GIVEN`, is taken only where it is the best.
 
     Source: the one-standard-error rule of Breiman et al. 1984, with popularity as the simpler model.
 
@@ -92,8 +94,10 @@ def choose(
 
     found = {beta: ndcg(beta) for beta in BETAS}
     best = max(BETAS, key=lambda beta: found[beta].mean())
-    as_good = [beta for beta in BETAS[:-1] if _within_an_error(found[beta], found[best])]
-    return Prior(best if best == BETAS[-1] else max(as_good), candidates[place])
+    as_good = [
+        beta for beta in BETAS if beta <= max(best, LARGEST_GIVEN) and _within_an_error(found[beta], found[best])
+    ]
+    return Prior(max(as_good), candidates[place])
 
 
 def judge(

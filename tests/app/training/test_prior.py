@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.training.dataset import Pairs, Positives, pairs
-from app.training.prior import BETAS, Prior, choose, half_lives, judge, popularity
+from app.training.prior import LARGEST_GIVEN, Prior, choose, half_lives, judge, popularity
 from app.training.recipe import Factors
 from app.training.window import Window
 from model.evaluation import ItemsByUser
@@ -57,7 +57,7 @@ def test_personal_scores_that_know_nothing_lose_to_recent_popularity() -> None:
 
     beta, half_life_us = chosen(lately, 5 * noise())
 
-    assert beta >= BETAS[-2]
+    assert beta >= LARGEST_GIVEN
     assert half_life_us is not None
 
 
@@ -117,7 +117,7 @@ def test_what_the_users_cannot_tell_apart_is_decided_for_popularity() -> None:
     personal = np.zeros((NUM_USERS, NUM_ITEMS))
     personal[0, lately[0]], personal[1, lately[1]] = 20.0, -20.0
 
-    assert chosen(lately, personal).beta == BETAS[-2]
+    assert chosen(lately, personal).beta == LARGEST_GIVEN
 
 
 def test_giving_up_is_possible_between_batches() -> None:
