@@ -106,8 +106,9 @@ class Recommender:
         served = model.served
         number = self._user_number(model, user_id)
         if item_ids is None:
-            numbers = np.arange(len(served.item_keys), dtype=np.int64)
-            item_ids = [self._item_id(key) for key in served.item_keys.tolist()]
+            names = [self._history.catalogue.item_id(key) for key in served.item_keys.tolist()]
+            numbers = np.array([number for number, name in enumerate(names) if name is not None], dtype=np.int64)
+            item_ids = [name for name in names if name is not None]
         else:
             numbers = self._item_numbers(model, item_ids)
         users = np.full(len(numbers), -1 if number is None else number, dtype=np.int64)
@@ -160,18 +161,16 @@ class Recommender:
         self, version: int | None, source: Source, keys: NDArray[np.int64], scores: NDArray[np.float32]
     ) -> Ranked:
         catalogue = self._history.catalogue
-        pairs = zip(keys.tolist(), scores.tolist(), strict=True)
+        # An item that nothing names any more cannot be shown; a list that is one short is better than none.
+        named = [
+            (item_id, score, catalogue.title(key))
+            for key, score in zip(keys.tolist(), scores.tolist(), strict=True)
+            if (item_id := catalogue.item_id(key)) is not None
+        ]
         items = [
-            RankedItem(self._item_id(key), rank, score, source, catalogue.title(key))
-            for rank, (key, score) in enumerate(pairs, start=1)
+            RankedItem(item_id, rank, score, source, title) for rank, (item_id, score, title) in enumerate(named, 1)
         ]
         return Ranked(version, source, items)
-
-    def _item_id(self, item_key: int) -> str:
-        item_id = self._history.catalogue.item_id(item_key)
-        if item_id is None:
-            raise LookupError(f"item key {item_key} of the model is not in the history that was written with it")
-        return item_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def read_feed(store: Store, since: Watermark) -> FeedBatch:
         watermark = current_watermark(connection)
         foreign = _newest_xact(connection) >= watermark.postgres.xmax if watermark.postgres else False
         if not foreign:
-            if _is_ahead(since, watermark):
+            if is_ahead(since, watermark):
                 return _reset()
             return _read(connection, since, watermark)
     adopt_restored(store)
@@ -149,7 +149,7 @@ def _newest_xact(connection: sa.Connection) -> int:
     return max(found or 0 for found in connection.execute(sa.select(*newest)).one())
 
 
-def _is_ahead(since: Watermark, now: Watermark) -> bool:
+def is_ahead(since: Watermark, now: Watermark) -> bool:
     """Whether `since` has seen more than there is: it comes from before the store was replaced by an older copy."""
     if now.postgres is None:
         # Ids are never given twice, so only another copy of the store can have come less far.

@@ -26,7 +26,13 @@ class Catalogue:
         self._restrictions = _Restrictions(())
 
     def rebase(self, base: Histories) -> None:
-        """Take the names from a newer base; records stay, since they are what the store said last."""
+        """Take the names from a newer base; records stay, since they are what the store said last.
+
+        A name that only the old base has is kept: the model in use may still list its item.
+        """
+        old = self._base
+        gone = np.setdiff1d(old.item_keys, base.item_keys).tolist()
+        self._learn({key: item_id for key in gone if (item_id := old.item_id(key)) is not None})
         self._base = base
         known = set(base.item_keys.tolist()) if self._ids else set()
         self._ids = {key: item_id for key, item_id in self._ids.items() if key not in known}
@@ -34,10 +40,11 @@ class Catalogue:
 
     def name(self, item_ids: dict[int, str]) -> None:
         """Learn the ids of item keys that interactions brought."""
-        for key, item_id in item_ids.items():
-            if key not in self._ids and self._base.item_id(key) is None:
-                self._ids[key] = item_id
-                self._keys[item_id] = key
+        self._learn({key: item_id for key, item_id in item_ids.items() if self._base.item_id(key) is None})
+
+    def _learn(self, item_ids: dict[int, str]) -> None:
+        self._ids |= item_ids
+        self._keys |= {item_id: key for key, item_id in item_ids.items()}
 
     def update(self, records: Iterable[ItemRecord]) -> None:
         """Take item records as the store now has them."""

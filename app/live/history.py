@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from app.db.feed import FeedBatch
 from app.db.interactions import Appended, StoredInteraction
+from app.db.items import ItemRecord
 from app.db.watermark import START, Watermark
 from app.live.catalogue import Catalogue
 from app.live.popularity import RecentPopularity
@@ -42,19 +43,27 @@ class SeenRule:
 
 
 @dataclass(frozen=True, slots=True)
-class _Base:
-    """A base with the users whose rows in it no longer hold, since some were deleted; their rows stand in `later`."""
+class _State:
+    """A base and what came since, behind one reference: a reader that takes it sees both of the same moment.
 
-    histories: Histories
+    Attributes:
+        watermark: what the base was read up to.
+        replaced: users whose rows in the base no longer hold, since some were deleted; all of theirs stand in `later`.
+        later: rows by user; a list grows at its end and is otherwise replaced.
+        user_keys: ids of users that the base does not know.
+    """
+
+    base: Histories
     watermark: Watermark
     replaced: frozenset[int]
+    later: dict[int, list[StoredInteraction]]
+    user_keys: dict[str, int]
 
 
 class History:
     """The events of all users by store keys, readable without the store.
 
-    The readers of the request path take no lock: they read one reference to the base and the list of one user, which
-    grows at its end and is otherwise replaced, never changed in place.
+    The readers of the request path take no lock (before the first model `recent_popularity` does).
     """
 
     def __init__(self, rule: SeenRule, *, popularity_half_life_us: float) -> None:
@@ -64,14 +73,12 @@ class History:
         self._reset(Histories.empty(), START)
 
     def _reset(self, base: Histories, watermark: Watermark) -> None:
-        self._base = _Base(base, watermark, frozenset())
+        self._state = _State(base, watermark, frozenset(), {}, {})
         self._watermark = watermark
-        self._later: dict[int, list[StoredInteraction]] = {}
         self._ahead: set[int] = set()
-        self._later_user_keys: dict[str, int] = {}
         self.catalogue = Catalogue(base)
         self._popularity: RecentPopularity | None = RecentPopularity(half_life_us=self._half_life_us)
-        self._count(zip(base.item_keys[base.item_positions].tolist(), base.times_us.tolist(), strict=True))
+        self._uncounted: Histories | None = base
 
     # -- what comes in ------------------------------------------------------------------------------------------------
 
@@ -90,23 +97,13 @@ class History:
     def apply_feed(self, batch: FeedBatch) -> None:
         """Take what the feed read and move the watermark with it."""
         with self._lock:
-            if batch.reset:
-                # Restored from a dump: what was read before says nothing of it. The next read starts over.
-                self._reset(Histories.empty(), START)
-                return
-            self.catalogue.update(batch.items)
-            fresh = [
-                row
-                for row in batch.rows
-                if row.id not in self._ahead
-                and row.user_key not in batch.deleted
-                and not self._base.watermark.covers(row.id, row.xact)
-            ]
-            self._extend(fresh, batch.user_ids, batch.item_ids)
-            for user_key, rows in batch.deleted.items():
-                self._replace(user_key, rows, batch)
-            self._ahead.difference_update(row.id for row in batch.rows)
-            self._watermark = batch.watermark
+            self._take(batch)
+
+    def restart(self, batch: FeedBatch) -> None:
+        """Forget everything and hold what a read from the start brought: the store is another one than it was."""
+        with self._lock:
+            self._reset(Histories.empty(), START)
+            self._take(batch)
 
     def rebase(self, base: Histories, watermark: Watermark) -> None:
         """Put a newer base under the later rows and drop those that it holds.
@@ -118,15 +115,29 @@ class History:
                 self._reset(base, watermark)
                 return
             # A replaced user's rows stay in `later` whole: whether this base knows of the deletion need not be decided.
-            replaced = self._base.replaced
+            old = self._state
             later = {
                 user_key: kept
-                for user_key, rows in self._later.items()
-                if (kept := rows if user_key in replaced else [r for r in rows if not watermark.covers(r.id, r.xact)])
+                for user_key, rows in old.later.items()
+                if (
+                    kept := rows
+                    if user_key in old.replaced
+                    else [row for row in rows if not watermark.covers(row.id, row.xact)]
+                )
             }
-            self._base, self._later = _Base(base, watermark, replaced), later
-            self._later_user_keys = {u: k for u, k in self._later_user_keys.items() if base.user_key(u) is None}
+            user_keys = {user_id: key for user_id, key in old.user_keys.items() if base.user_key(user_id) != key}
             self.catalogue.rebase(base)
+            self._state = _State(base, watermark, old.replaced, later, user_keys)
+
+    def name_items(self, item_ids: dict[int, str]) -> None:
+        """Learn ids of item keys."""
+        with self._lock:
+            self.catalogue.name(item_ids)
+
+    def update_items(self, records: Iterable[ItemRecord]) -> None:
+        """Take item records as the store now has them."""
+        with self._lock:
+            self.catalogue.update(records)
 
     def stop_counting(self) -> None:
         """A model is live and carries its own popularity: stop keeping counts for the time before the first one."""
@@ -136,8 +147,9 @@ class History:
 
     def user_key(self, user_id: str) -> int | None:
         """The store's key of an id, or None for a user nothing is known of."""
-        key = self._later_user_keys.get(user_id)
-        return key if key is not None else self._base.histories.user_key(user_id)
+        state = self._state
+        key = state.user_keys.get(user_id)
+        return key if key is not None else state.base.user_key(user_id)
 
     def seen_item_keys(self, user_key: int, *, now_us: int, only_hidden: bool = False) -> NDArray[np.int64]:
         """Keys of items that `user_key` has dealt with, as the rule counts it, shape (S,), repeats possible.
@@ -146,12 +158,12 @@ class History:
         """
         since_us = -1 if self._rule.days is None else now_us - int(self._rule.days * _DAY_US)
         seen: list[NDArray[np.int64]] = []
-        base = self._base
-        if user_key not in base.replaced:
-            seen.append(self._seen_in_base(base.histories, user_key, since_us, only_hidden=only_hidden))
+        state = self._state
+        if user_key not in state.replaced:
+            seen.append(self._seen_in_base(state.base, user_key, since_us, only_hidden=only_hidden))
         keys = [
             row.item_key
-            for row in self._later.get(user_key, ())
+            for row in state.later.get(user_key, ())
             if self._counts(row.event_type, row.occurred_us, since_us, only_hidden=only_hidden)
         ]
         seen.append(np.array(keys, dtype=np.int64))
@@ -163,35 +175,60 @@ class History:
         if popularity is None:
             return _NO_KEYS, np.empty(0, dtype=np.float64)
         with self._lock:
+            if self._uncounted is not None:
+                popularity.add(self._base_events(self._uncounted))
+                self._uncounted = None
             return popularity.counts()
 
     def later_rows(self) -> int:
         """Rows held beside the base."""
-        return sum(map(len, self._later.copy().values()))
+        return sum(map(len, self._state.later.copy().values()))
 
     # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _take(self, batch: FeedBatch) -> None:
+        self.catalogue.update(batch.items)
+        state = self._state
+        fresh = [
+            row
+            for row in batch.rows
+            if row.id not in self._ahead
+            and row.user_key not in batch.deleted
+            and (row.user_key in state.replaced or not state.watermark.covers(row.id, row.xact))
+        ]
+        self._extend(fresh, batch.user_ids, batch.item_ids)
+        for user_key, rows in batch.deleted.items():
+            self._replace(user_key, rows, batch)
+        self._ahead.difference_update(row.id for row in batch.rows)
+        self._watermark = batch.watermark
 
     def _extend(self, rows: Iterable[StoredInteraction], user_ids: Mapping[int, str], item_ids: dict[int, str]) -> None:
         self._name_users(user_ids)
         self.catalogue.name(item_ids)
         rows = list(rows)
         for row in rows:
-            self._later.setdefault(row.user_key, []).append(row)
+            self._state.later.setdefault(row.user_key, []).append(row)
         self._count((r.item_key, r.occurred_us) for r in rows if r.event_type not in self._rule.hidden_types)
 
     def _name_users(self, user_ids: Mapping[int, str]) -> None:
         for key, user_id in user_ids.items():
-            if self._base.histories.user_key(user_id) != key:
-                self._later_user_keys[user_id] = key
+            if self._state.base.user_key(user_id) != key:
+                self._state.user_keys[user_id] = key
 
     def _replace(self, user_key: int, rows: list[StoredInteraction], batch: FeedBatch) -> None:
         """Some of the user's rows were deleted: hold what is left of all of them, and no longer look into the base."""
         self._name_users({k: u for k, u in batch.user_ids.items() if k == user_key})
         self.catalogue.name(batch.item_ids)
         held = {row.id for row in rows}
-        ahead = [r for r in self._later.get(user_key, ()) if r.id in self._ahead and r.id not in held]
-        self._later[user_key] = [*rows, *(r for r in ahead if not batch.watermark.covers(r.id, r.xact))]
-        self._base = replace(self._base, replaced=self._base.replaced | {user_key})
+        ahead = [r for r in self._state.later.get(user_key, ()) if r.id in self._ahead and r.id not in held]
+        left = [*rows, *(r for r in ahead if not batch.watermark.covers(r.id, r.xact))]
+        self._state.later[user_key] = left
+        self._state = replace(self._state, replaced=self._state.replaced | {user_key})
+
+    def _base_events(self, base: Histories) -> Iterable[tuple[int, int]]:
+        hidden = np.array([name in self._rule.hidden_types for name in base.event_types], dtype=np.bool_)
+        shown = ~hidden[base.event_codes] if len(hidden) else np.ones(len(base), dtype=np.bool_)
+        return zip(base.item_keys[base.item_positions[shown]].tolist(), base.times_us[shown].tolist(), strict=True)
 
     def _count(self, events: Iterable[tuple[int, int]]) -> None:
         if self._popularity is not None:

@@ -28,6 +28,6 @@ class LiveModel:
         """The model that answers now, or None before the first one."""
         return self._current
 
-    def swap(self, model: ActiveModel) -> None:
-        """Answer with `model` from the next request on; the assignment of one reference is atomic."""
+    def swap(self, model: ActiveModel | None) -> None:
+        """Answer with `model` (None: with none) from the next request on; assigning one reference is atomic."""
         self._current = model

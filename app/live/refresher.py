@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
 
 from app.db import items, keys, models
 from app.db.engine import SchemaOutdated, Store, StoreUnavailable
-from app.db.feed import read_feed
+from app.db.feed import is_ahead, read_feed
 from app.db.keys import KeyRow
-from app.db.watermark import START
+from app.db.watermark import START, Watermark
 from app.live.history import History
 from app.live.live_model import ActiveModel, LiveModel
 from app.snapshots import SnapshotStore
@@ -23,6 +25,8 @@ _log = structlog.get_logger(__name__)
 
 # Between two tries while the store is away: soon enough that recovery is seen within a second.
 _RETRY_SECONDS = 1.0
+# Between two tries of a snapshot that was refused: each reads and checks all of it.
+_SNAPSHOT_RETRY_SECONDS = 10.0
 
 
 class Refresher:
@@ -51,7 +55,7 @@ class Refresher:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="refresher", daemon=True)
         self._keys_stale = True
-        self._refused_folder: str | None = None
+        self._refused: _Refused | None = None
         self._base_name: str | None = None
         self.problem: str | None = "not read yet"
 
@@ -81,18 +85,27 @@ class Refresher:
                 if self._keys_stale:
                     self._on_keys(keys.active(connection))
                     self._keys_stale = False
-            if active is not None:
-                self._adopt_model(active)
-            self.problem = None
+            self.problem = None if active is None else self._adopt_model(active)
 
     def _follow_feed(self) -> None:
         batch = read_feed(self._store, self._history.watermark)
         # Noted before the watermark moves: a store that goes away now must not make this change of keys be forgotten.
         self._keys_stale |= batch.keys_changed
-        self._history.apply_feed(batch)
-        if batch.reset:
-            _log.warning("store_was_restored", action="reading everything anew")
-            self._history.apply_feed(read_feed(self._store, START))
+        if not batch.reset:
+            self._history.apply_feed(batch)
+            return
+        _log.warning("store_was_restored", action="reading everything anew")
+        anew = read_feed(self._store, START)
+        # The model and the histories speak of keys that the restored store may have given to others.
+        self._live.swap(None)
+        self._history.restart(anew)
+        self._remove_histories_ahead_of(anew.watermark)
+        self._base_name = self._refused = None
+
+    def _remove_histories_ahead_of(self, now: Watermark) -> None:
+        while (newest := self._snapshots.latest_history(self._store.store_id())) and is_ahead(newest[1], now):
+            _log.warning("history_removed", snapshot=newest[2], reason="it is ahead of the store, which was restored")
+            self._snapshots.remove("history", newest[2])
 
     def _run(self) -> None:
         wait = self._refresh_seconds
@@ -115,25 +128,32 @@ class Refresher:
             return False
         return True
 
-    def _adopt_model(self, row: models.ModelRow) -> None:
+    def _adopt_model(self, row: models.ModelRow) -> str | None:
+        """Answer with the version of `row`; returns why that cannot be."""
         current = self._live.current()
-        if (current is not None and current.version == row.version) or row.folder == self._refused_folder:
-            return
+        if current is not None and current.version == row.version:
+            return None
+        refused = self._refused
+        if refused is not None and refused.folder == row.folder and time.monotonic() < refused.again_at:
+            return refused.reason
         try:
             served = self._load(row)
         except (SnapshotError, OSError) as error:
-            # Once per folder: the version that serves stays, and the log says which snapshot was refused and why.
-            self._refused_folder = row.folder
-            _log.error("snapshot_refused", version=row.version, reason=str(error))
-            return
+            # The version that serves stays. Tried again later: a shared folder may only be late.
+            if refused is None or refused.folder != row.folder:
+                _log.error("snapshot_refused", version=row.version, reason=str(error))
+            self._refused = _Refused(row.folder, str(error), time.monotonic() + _SNAPSHOT_RETRY_SECONDS)
+            return str(error)
+        self._refused = None
         self._adopt_base()
         if unnamed := self._history.catalogue.unnamed(served.item_keys):
             # The history that was written with this model is damaged or gone: the store still knows the names.
             with self._store.read() as connection:
-                self._history.catalogue.name(items.ids_of(connection, unnamed))
+                self._history.name_items(items.ids_of(connection, unnamed))
         self._live.swap(ActiveModel(row.version, row.created_us, row.watermark, served))
         self._history.stop_counting()
         _log.info("model_live", version=row.version, users=len(served.user_keys), items=len(served.item_keys))
+        return None
 
     def _load(self, row: models.ModelRow) -> ServedModel:
         served, snapshot = self._snapshots.load_model(row.folder, self._store.store_id())
@@ -145,15 +165,26 @@ class Refresher:
     def _adopt_base(self) -> None:
         """Put the newest history under the later rows. A training writes it before it moves the pointer."""
         names = self._snapshots.names("history")
-        if not names or names[-1] == self._base_name:
+        if not names or (self._base_name is not None and names[-1] <= self._base_name):
             return
         newest = self._snapshots.latest_history(self._store.store_id())
         if newest is None:
             return
         histories, watermark, name = newest
+        if self._base_name is not None and name <= self._base_name:
+            return  # the newer ones are damaged, and of the older ones the rows are no longer at hand
         self._history.rebase(histories, watermark)
         if self._base_name is None:
             # The base has no restrictions, and the feed brings only those that came after it.
             with self._store.read() as connection:
-                self._history.catalogue.update(items.restricted_records(connection))
+                self._history.update_items(items.restricted_records(connection))
         self._base_name = name
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A snapshot that could not be used, and when to try it again (monotonic seconds)."""
+
+    folder: str
+    reason: str
+    again_at: float

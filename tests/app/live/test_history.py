@@ -35,7 +35,6 @@ def batch(
     *rows: StoredInteraction,
     watermark: Watermark,
     deleted: dict[int, list[StoredInteraction]] | None = None,
-    reset: bool = False,
 ) -> FeedBatch:
     named = appended(*rows, *(r for left in (deleted or {}).values() for r in left))
     return FeedBatch(
@@ -46,7 +45,6 @@ def batch(
         item_ids=named.item_ids,
         keys_changed=False,
         watermark=watermark,
-        reset=reset,
     )
 
 
@@ -148,14 +146,31 @@ def test_a_deletion_keeps_an_own_write_that_the_feed_has_not_read_yet() -> None:
     assert h.later_rows() == 2
 
 
-def test_a_restored_store_is_read_from_the_start() -> None:
+def test_a_restart_forgets_everything_but_what_it_brings() -> None:
     h = history()
     h.apply_feed(batch(row(1, 1, 11), watermark=upto(1)))
-    h.apply_feed(batch(row(9, 2, 12), watermark=upto(9), reset=True))
-    assert h.watermark == START
+    h.restart(batch(row(9, 2, 12), watermark=upto(9)))
     assert h.user_key("ann") is None
-    h.apply_feed(batch(row(9, 2, 12), watermark=upto(9)))
     assert seen(h, 2) == [12]
+    assert h.watermark == upto(9)
+
+
+def test_a_row_of_a_user_with_a_deletion_is_kept_when_the_base_is_ahead_of_the_feed() -> None:
+    h = history()
+    h.apply_feed(batch(row(1, 1, 11), row(2, 1, 12), watermark=upto(2)))
+    h.apply_feed(batch(watermark=upto(2, 1), deleted={1: [row(2, 1, 12)]}))
+    h.rebase(base(row(2, 1, 12), row(3, 1, 13)), upto(3, 1))
+    h.apply_feed(batch(row(3, 1, 13), watermark=upto(3, 1)))
+    assert seen(h, 1) == [12, 13]
+
+
+def test_a_newer_base_without_an_item_does_not_take_its_name_away() -> None:
+    h = history()
+    h.rebase(base(row(1, 1, 11), row(2, 1, 12)), upto(2))
+    h.apply_feed(batch(row(3, 2, 13), watermark=upto(3)))
+    h.rebase(base(row(2, 1, 12), row(3, 2, 13)), upto(3))
+    assert [h.catalogue.item_id(key) for key in ITEMS] == list(ITEMS.values())
+    assert h.catalogue.item_key("tea") == 11
 
 
 def both(rows: Sequence[StoredInteraction], rule: SeenRule) -> tuple[History, History]:

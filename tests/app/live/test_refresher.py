@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from app.db import interactions, items, keys
-from app.db.engine import Store
+from app.db.engine import Store, open_store
 from app.db.interactions import NewInteraction
 from app.db.items import NewItem
 from app.db.keys import KeyRow
 from app.live.history import History, SeenRule
 from app.live.live_model import LiveModel
 from app.live.refresher import Refresher
+from app.recommend import Recommender, Wanted
 from app.snapshots import SnapshotStore
 from tests.app.published import NOW_US, publish_model
 
@@ -163,3 +166,51 @@ def test_the_thread_follows_by_itself_and_says_why_when_it_cannot(store: Store, 
             break
         replica.refresher._stop.wait(0.02)
     assert replica.seen("ann") == {"tea"}
+
+
+def test_a_store_restored_to_an_older_state_is_followed_as_it_is_now(
+    sqlite_store: Store, tmp_path: Path, model_dir: Path
+) -> None:
+    post(sqlite_store, ("ann", "tea"))
+    first = publish_model(sqlite_store, model_dir)
+    backup = tmp_path / "backup.db"
+    sqlite_store.dispose()  # the last connection's end writes the log back into the file
+    shutil.copy(str(sqlite_store.engine.url.database), backup)
+    post(sqlite_store, ("bob", "cup"), ("bob", "jam"))
+    publish_model(sqlite_store, model_dir, seed=2)
+    replica = Replica(sqlite_store, model_dir)
+    replica.refresher.poll()
+    recommender = Recommender(replica.history, replica.live, clock=lambda: NOW_US, repeats_included=False)
+
+    restored = open_store(f"sqlite:///{backup}")
+    replica.refresher._store = restored
+    post(restored, ("cid", "cup"))
+    replica.refresher.poll()
+    assert replica.history.user_key("bob") is None
+    assert replica.seen("cid") == {"cup"}
+    assert (model := replica.live.current()) is not None
+    assert model.version == first
+    assert [item.item_id for item in recommender.for_user("cid", Wanted()).items] == ["tea"]
+    # A process that starts on the restored store does not take up what is no longer true either.
+    late = Replica(restored, model_dir)
+    late.refresher.poll()
+    assert late.history.user_key("bob") is None
+    assert late.seen("cid") == {"cup"}
+    restored.dispose()
+
+
+def test_a_snapshot_that_was_only_late_is_taken_up_later(store: Store, replica: Replica, model_dir: Path) -> None:
+    post(store, ("ann", "tea"))
+    version = publish_model(store, model_dir)
+    folder = model_dir / "models" / f"model-{version:06d}"
+    folder.rename(model_dir / "away")
+    replica.refresher.poll()
+    assert replica.live.current() is None
+    assert "model-" in (replica.refresher.problem or "")
+    (model_dir / "away").rename(folder)
+    assert replica.refresher._refused is not None
+    replica.refresher._refused = replace(replica.refresher._refused, again_at=0.0)
+    replica.refresher.poll()
+    assert (model := replica.live.current()) is not None
+    assert model.version == version
+    assert replica.refresher.problem is None
