@@ -54,8 +54,8 @@ class KeyRing:
     has keys, and must not take that for having none.
 
     Args:
-        anonymous: whether callers without a key are served while there is no key: on a loopback address, or where
-            LIKEWISE_ALLOW_ANONYMOUS says so. The first key ends it.
+        anonymous: whether callers without a key are served while no key was ever made: on a loopback address, or where
+            LIKEWISE_ALLOW_ANONYMOUS says so. The first key ends it for good, also when it is revoked later.
     """
 
     def __init__(self, *, anonymous: bool) -> None:
@@ -63,7 +63,7 @@ class KeyRing:
         self._keys: dict[str, tuple[str, bytes]] | None = None
 
     def replace(self, keys: Iterable[StoredKey]) -> None:
-        """Take these keys and forget all others."""
+        """Take these keys and forget all others. None at all means that no key was ever made (`app.db.keys.active`)."""
         self._keys = {key.key_id: (key.scope, _digest_bytes(key.secret_sha256)) for key in keys}
 
     def caller(self, headers: Headers) -> Caller:
@@ -130,8 +130,10 @@ def is_loopback(host: str) -> bool:
 def check_bind(host: str, settings: Settings, *, has_keys: bool) -> None:
     """Refuse to serve everybody without meaning to.
 
-    Raises: ConfigurationError if `host` is reachable from other machines, no key exists and anonymous callers are not
-        allowed in so many words.
+    Args:
+        has_keys: whether a key was ever made; where all are revoked nobody is served, which harms nobody.
+    Raises: ConfigurationError if `host` is reachable from other machines, no key was ever made and anonymous callers
+        are not allowed in so many words.
     """
     if is_loopback(host) or has_keys or settings.allow_anonymous:
         return

@@ -74,7 +74,8 @@ def _request_id(scope: Scope) -> str:
 
 
 def _log_request(scope: Scope, *, status: int, seconds: float) -> None:
-    # The query is left out: it holds ids of users. Headers and bodies never get here.
+    # The path is logged whole, so an id of a user that stands in it (/users/ada) is in the log; the query, with its
+    # filters and cursors, is left out. Headers and bodies never get here.
     log = _log.debug if scope["path"] in _QUIET_PATHS else _log.info
     log(
         "request",

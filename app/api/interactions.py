@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -18,7 +19,7 @@ from app.api.parameters import PageQuery, QueryId, QueryModel, decode_cursor, en
 from app.api.store_calls import from_store
 from app.clock import to_rfc3339
 from app.db import interactions
-from app.db.engine import StoreUnavailable
+from app.db.engine import SchemaOutdated, StoreUnavailable
 from app.db.interactions import Appended, NewInteraction
 from app.errors import invalid, unknown_event
 from app.state import AppState, app_state
@@ -210,5 +211,7 @@ async def delete(request: Request) -> Response:
 
     if not await from_store(remove, deadline_seconds=state.settings.store_timeout_seconds):
         raise unknown_event()
-    await state.refresher.poll_now()
+    # It is gone, durably: a store that goes away now must not make the answer a failure. The next refresh brings it.
+    with suppress(StoreUnavailable, SchemaOutdated, TimeoutError):
+        await asyncio.wait_for(state.refresher.poll_now(), state.settings.store_timeout_seconds)
     return no_content()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from app.cli.output import JsonOption, print_json, say
-from app.cli.stores import read_settings
+from app.cli.stores import read_settings, store_of
 
 group = typer.Typer(no_args_is_help=True, help="The store's schema.")
 
@@ -14,10 +14,8 @@ group = typer.Typer(no_args_is_help=True, help="The store's schema.")
 def upgrade() -> None:
     """Create the store or bring its schema to this version. Safe to run from several places at once."""
     from app.db import migrate
-    from app.db.engine import open_store
 
-    settings = read_settings()
-    store = open_store(settings.database_url, deadline_seconds=settings.store_timeout_seconds)
+    store = store_of(read_settings())
     try:
         before = migrate.current(store)
         migrate.upgrade(store)
@@ -35,10 +33,8 @@ def upgrade() -> None:
 def current(as_json: JsonOption = False) -> None:
     """Show the schema the store has and the one this version needs."""
     from app.db import migrate
-    from app.db.engine import open_store
 
-    settings = read_settings()
-    store = open_store(settings.database_url, deadline_seconds=settings.store_timeout_seconds)
+    store = store_of(read_settings())
     try:
         if store.dialect == "sqlite":
             migrate.ensure_schema(store)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from app.cli.stores import store_of
+
 if TYPE_CHECKING:
     from app.settings import Settings
     from app.state import AppState
@@ -15,11 +17,12 @@ if TYPE_CHECKING:
 def reading(settings: Settings) -> Iterator[AppState]:
     """The service's state with everything read once: live model, history, catalogue. Nothing runs behind it.
 
-    Raises: SchemaOutdated, StoreUnavailable.
+    Raises: ConfigurationError, SchemaOutdated, StoreUnavailable.
     """
     from app.db.migrate import ensure_schema
     from app.main import create_app
 
+    store_of(settings).dispose()  # a clear line for a URL that cannot be opened
     state: AppState = create_app(settings).state.likewise
     try:
         ensure_schema(state.store)

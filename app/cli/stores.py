@@ -34,16 +34,31 @@ def read_settings(*, service: bool = False) -> Settings:
     return settings
 
 
+def store_of(settings: Settings) -> Store:
+    """The store that the settings name, not yet connected.
+
+    Raises: ConfigurationError for a URL that the settings let through and the store cannot open; StoreUnavailable where
+        an embedded store's file cannot be created.
+    """
+    from app.db.engine import open_store
+    from app.errors import ConfigurationError
+
+    try:
+        return open_store(settings.database_url, deadline_seconds=settings.store_timeout_seconds)
+    except ValueError as error:
+        raise ConfigurationError(f"LIKEWISE_DATABASE_URL is wrong: {error}") from None
+
+
 @contextmanager
 def opened_store(settings: Settings) -> Iterator[Store]:
     """The store, ready for work; an embedded one is made and migrated first.
 
-    Raises: SchemaOutdated if PostgreSQL waits for `likewise db upgrade`; StoreUnavailable if it does not answer.
+    Raises: ConfigurationError for a URL that cannot be opened; SchemaOutdated if PostgreSQL waits for
+        `likewise db upgrade`; StoreUnavailable if it does not answer.
     """
-    from app.db.engine import open_store
     from app.db.migrate import ensure_schema
 
-    store = open_store(settings.database_url, deadline_seconds=settings.store_timeout_seconds)
+    store = store_of(settings)
     try:
         ensure_schema(store)
         yield store

@@ -24,6 +24,14 @@ class KeyRow:
     secret_sha256: str
 
 
+NO_KEY_LEFT = KeyRow("_", "open", "0" * 64)
+"""Stands for the keys of a store whose keys are all revoked, so that it does not look like one that never had any.
+
+It matches nothing: no id that a caller sends holds a `_`, nothing is known whose digest is all zeros, and `open` opens
+nothing that needs a key.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
     """A key as it is listed to people: nothing in it opens anything."""
@@ -59,9 +67,12 @@ def digest(key: str) -> str:
 
 
 def active(connection: sa.Connection) -> list[KeyRow]:
-    """The keys that may be used."""
+    """The keys that may be used; `[NO_KEY_LEFT]` where all are revoked, and empty only where none was ever made."""
     query = sa.select(_t.key_id, _t.scope, _t.secret_sha256).where(_t.revoked_us.is_(None)).order_by(_t.key_id)
-    return [KeyRow(*row) for row in connection.execute(query)]
+    usable = [KeyRow(*row) for row in connection.execute(query)]
+    if usable or connection.scalar(sa.select(_t.key_id).limit(1)) is None:
+        return usable
+    return [NO_KEY_LEFT]
 
 
 def list_all(connection: sa.Connection) -> list[KeyInfo]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 from starlette.datastructures import Headers
 
+from app.db.keys import NO_KEY_LEFT
 from app.errors import ApiError, ConfigurationError
 from app.security import KeyRing, check_bind, is_loopback
 from app.settings import Settings
@@ -80,6 +81,14 @@ def test_the_first_key_ends_anonymous_calls() -> None:
     made.authorise(Headers({}), "read")
     made.replace([key(READER, "read")])
     assert refusal(made).status == 401
+
+
+@pytest.mark.parametrize("sent", ["lw___", "lw__", "_", "lw_", ""])
+def test_when_all_keys_are_revoked_nobody_is_let_in(sent: str) -> None:
+    made = KeyRing(anonymous=True)
+    made.replace([NO_KEY_LEFT])
+    assert refusal(made).status == 401
+    assert refusal(made, x_api_key=sent).status == 401
 
 
 def test_a_revoked_key_is_refused_from_then_on() -> None:

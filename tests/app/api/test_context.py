@@ -43,6 +43,12 @@ def test_one_line_is_logged_per_request_without_query_or_key(shared: Running) ->
     assert "s3cret" not in str(lines)
 
 
+def test_the_path_is_logged_whole_with_the_ids_in_it(shared: Running) -> None:
+    with structlog.testing.capture_logs() as lines:
+        shared.client.get("/users/ada%2Fb?x=s3cret")
+    assert [line["path"] for line in lines if line["event"] == "request"] == ["/users/ada%2Fb"]
+
+
 def run(inner: Any, *, raw_path: bytes = b"/x") -> list[Message]:
     sent: list[Message] = []
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -7,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from app.db.engine import StoreFull, StoreUnavailable
+from app.db.engine import SchemaOutdated, StoreFull, StoreUnavailable
 from tests.app.api.running import NOW_US, AwayStore, Running, StartService
 
 
@@ -156,6 +157,36 @@ def test_a_deleted_interaction_is_gone_from_store_and_memory_at_once(start: Star
 def test_deleting_an_unknown_event_is_404(service: Running) -> None:
     response = service.client.delete("/interactions/e1")
     assert (response.status_code, response.json()["code"]) == (404, "unknown_event")
+
+
+class FailingRefresher:
+    """A refresher whose store went away, or hangs (error None)."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+        self.asked = 0
+
+    async def poll_now(self) -> None:
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        await asyncio.sleep(60)
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), SchemaOutdated("no tables"), None])
+def test_a_deletion_that_is_committed_is_204_although_the_store_then_goes_away(
+    start: StartService, error: Exception | None
+) -> None:
+    service = start(store_timeout_seconds=0.3)
+    post(service, {"user_id": "ada", "item_id": "cup", "event_id": "e1"})
+    refresher, failing = service.state.refresher, FailingRefresher(error)
+    service.state.refresher = failing  # type: ignore[assignment]
+    try:
+        assert service.client.delete("/interactions/e1").status_code == 204
+    finally:
+        service.state.refresher = refresher
+    assert failing.asked == 1
+    assert stored(service) == []
 
 
 class FailingWriter:

@@ -99,6 +99,18 @@ def test_a_new_key_is_known_after_the_next_refresh(start: StartService) -> None:
     assert service.client.get("/stats", headers={"x-api-key": secret}).status_code == 200
 
 
+def test_revoking_the_last_key_does_not_let_anonymous_callers_in_again(start: StartService) -> None:
+    service = start(refresh_seconds=60)
+    with service.state.store.write() as connection:
+        key_id, secret = keys.create(connection, "only", "admin", NOW_US)
+    service.state.refresher.poll()
+    with service.state.store.write() as connection:
+        keys.revoke(connection, key_id, NOW_US)
+    service.state.refresher.poll()
+    assert service.client.get("/stats").status_code == 401
+    assert service.client.get("/stats", headers={"x-api-key": secret}).status_code == 401
+
+
 def test_declaring_an_operation_twice_is_refused() -> None:
     twice = Operations("twice")
     for _ in range(2):

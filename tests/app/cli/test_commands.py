@@ -41,6 +41,10 @@ def test_wrong_usage_ends_with_2(likewise: CommandLine, arguments: list[str]) ->
         (["keys", "list"], {"LIKEWISE_REFRESH_SECONDS": "soon"}, "LIKEWISE_REFRESH_SECONDS"),
         (["trainer"], {"LIKEWISE_REFRESH_SECOND": "1"}, "the nearest is LIKEWISE_REFRESH_SECONDS"),
         (["serve"], {"LIKEWISE_DATABASE_URL": "mysql://root:open-sesame@db/x"}, "LIKEWISE_DATABASE_URL"),
+        (["serve"], {"LIKEWISE_DATABASE_URL": "sqlite:///x?mode=ro"}, "LIKEWISE_DATABASE_URL"),
+        (["recommend", "ann"], {"LIKEWISE_DATABASE_URL": "sqlite:///file:x"}, "LIKEWISE_DATABASE_URL"),
+        (["trainer"], {"LIKEWISE_DATABASE_URL": "postgresql+asyncpg://root:open-sesame@db/x"}, "LIKEWISE_DATABASE_URL"),
+        (["db", "upgrade"], {"LIKEWISE_DATABASE_URL": "sqlite+aiosqlite:///x"}, "LIKEWISE_DATABASE_URL"),
     ],
 )
 def test_a_wrong_setting_ends_with_78_and_one_line(

@@ -34,6 +34,16 @@ def test_a_revoked_key_is_listed_but_no_longer_active(store: Store) -> None:
         assert [(one.name, one.revoked_us) for one in keys.list_all(connection)] == [("first", 9), ("second", None)]
 
 
+def test_a_store_whose_keys_are_all_revoked_does_not_look_like_one_without_keys(store: Store) -> None:
+    with store.write() as connection:
+        assert keys.active(connection) == []
+        key_id, _ = keys.create(connection, "only", "admin", 1)
+        keys.revoke(connection, key_id, 2)
+        assert keys.active(connection) == [keys.NO_KEY_LEFT]
+        another, _ = keys.create(connection, "another", "read", 3)
+        assert [one.key_id for one in keys.active(connection)] == [another]
+
+
 def test_two_keys_have_nothing_in_common(store: Store) -> None:
     with store.write() as connection:
         made = [keys.create(connection, "same", "write", 1) for _ in range(20)]

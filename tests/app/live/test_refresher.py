@@ -153,7 +153,7 @@ def test_keys_are_read_at_the_start_and_again_when_one_is_made_or_revoked(store:
     with store.write() as connection:
         keys.revoke(connection, key_id, NOW_US)
     replica.refresher.poll()
-    assert replica.keys[-1] == []
+    assert key_id not in [key.key_id for key in replica.keys[-1]]
     assert len(replica.keys) == 3
 
 
