@@ -20,6 +20,8 @@ from model.popularity import decayed_counts
 BETAS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 16.0, 25.0, 40.0, 100.0, 1000.0)
 # A beta above this leaves little that is personal: it has to be the best one, not merely as good.
 LARGEST_GIVEN = 10.0
+# Held-out users from which a standard error means something.
+ENOUGH_USERS = 100
 # Half-lives as shares of the time the data spans.
 SHARES = tuple(2.0**-power for power in range(1, 11))
 # So many rows are "now" to the popularity.
@@ -97,7 +99,9 @@ def choose(
     as_good = [
         beta for beta in BETAS if beta <= max(best, LARGEST_GIVEN) and _within_an_error(found[beta], found[best])
     ]
-    return Prior(max(as_good), candidates[place])
+    # With few users a standard error covers everything, and the rule would make every list the popular one.
+    beta = max(as_good) if len(found[best]) >= ENOUGH_USERS else best
+    return Prior(beta, candidates[place])
 
 
 def judge(

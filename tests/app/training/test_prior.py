@@ -11,7 +11,7 @@ from app.training.recipe import Factors
 from app.training.window import Window
 from model.evaluation import ItemsByUser
 
-NUM_USERS, NUM_ITEMS = 40, 60
+NUM_USERS, NUM_ITEMS = 120, 60
 DAY = 1_000
 
 
