@@ -121,19 +121,19 @@ class SnapshotStore:
             self.folder(kind, name).rename(doomed)
             shutil.rmtree(doomed, ignore_errors=True)
 
-    def prune(self, *, store_id: str, keep_models: Collection[str], histories_kept: int = 2) -> list[str]:
-        """Remove this store's models that are not in `keep_models` and all but its newest histories.
+    def prune(self, *, store_id: str, models: Collection[str], histories_kept: int = 2) -> list[str]:
+        """Remove those of `models` that are this store's, and all but its newest histories.
 
         Snapshots of another store, or that no manifest of a known form speaks for, are left alone.
         Returns: the names removed.
         """
-        models = [name for name in self._of_store("model", store_id) if name not in keep_models]
+        doomed = [name for name in self._of_store("model", store_id) if name in models]
         histories = self._of_store("history", store_id)[: -histories_kept or None]
-        for name in models:
+        for name in doomed:
             self.remove("model", name)
         for name in histories:
             self.remove("history", name)
-        return models + histories
+        return doomed + histories
 
     def sweep(self, *, older_than_seconds: float = 300.0) -> list[str]:
         """Remove temporary folders that a killed process left: old enough and held by nobody. Returns their names."""

@@ -63,8 +63,7 @@ def read_feed(store: Store, since: Watermark) -> FeedBatch:
     """Everything committed that `since` has not seen. Raises: StoreUnavailable, SchemaOutdated."""
     with store.read(repeatable=True) as connection:
         watermark = current_watermark(connection)
-        foreign = _newest_xact(connection) >= watermark.postgres.xmax if watermark.postgres else False
-        if not foreign:
+        if not holds_foreign(connection, watermark):
             if is_ahead(since, watermark):
                 return _reset()
             return _read(connection, since, watermark)
@@ -142,6 +141,15 @@ def _rows(
             value,
             occurred_us,
         )
+
+
+def holds_foreign(connection: sa.Connection, now: Watermark) -> bool:
+    """Whether there are rows of a restored dump that `adopt_restored` is to mark.
+
+    Args:
+        now: the watermark of the same REPEATABLE READ transaction.
+    """
+    return now.postgres is not None and _newest_xact(connection) >= now.postgres.xmax
 
 
 def _newest_xact(connection: sa.Connection) -> int:

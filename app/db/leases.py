@@ -15,6 +15,9 @@ Outcome = Literal["succeeded", "rejected", "skipped", "failed", "cancelled"]
 
 LEASE_EXPIRED = "the lease expired: the trainer stopped without saying why"
 
+# A lease is at most one length ahead; the second allows for clocks of hosts that differ.
+FARTHEST_LEASES = 2
+
 _t = tables.trainings.c
 
 
@@ -45,12 +48,24 @@ class Heartbeat(NamedTuple):
     cancel_requested: bool
 
 
-def expire(connection: sa.Connection, *, now_us: int) -> int | None:
-    """End the running training whose lease is over; returns its id. One that had already published has succeeded."""
+def is_over(expires_us: int, *, now_us: int, lease_us: int) -> bool:
+    """Whether a lease has ended, or lies so far ahead that the clock must have been put back since it was given."""
+    return expires_us < now_us or expires_us > now_us + FARTHEST_LEASES * lease_us
+
+
+def expire(connection: sa.Connection, *, now_us: int, lease_us: int | None = None) -> int | None:
+    """End the running training whose lease is over; returns its id. One that had already published has succeeded.
+
+    Args:
+        lease_us: how long a lease is; with it, a lease further ahead than twice that is over too (see `is_over`).
+    """
+    over = _t.lease_expires_us < now_us
+    if lease_us is not None:
+        over |= _t.lease_expires_us > now_us + FARTHEST_LEASES * lease_us
     published = _t.model_version.is_not(None)
     statement = (
         sa.update(tables.trainings)
-        .where(_t.active == 1, _t.status == "running", _t.lease_expires_us < now_us)
+        .where(_t.active == 1, _t.status == "running", over)
         .values(
             active=None,
             status=sa.case((published, "succeeded"), else_="failed"),
@@ -69,7 +84,7 @@ def claim(connection: sa.Connection, owner: str, *, now_us: int, lease_us: int) 
 
     A training is claimed at most once, so its id is also its fencing token: a later claim always has a higher one.
     """
-    expire(connection, now_us=now_us)
+    expire(connection, now_us=now_us, lease_us=lease_us)
     statement = (
         sa.update(tables.trainings)
         .where(_t.active == 1, _t.status == "queued")

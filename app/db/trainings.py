@@ -39,6 +39,7 @@ __all__ = [
     "finish",
     "get",
     "heartbeat",
+    "last_begun",
     "last_finished",
     "page",
     "publish",
@@ -147,6 +148,12 @@ def last_finished(connection: sa.Connection) -> TrainingRow | None:
     """The training that ended last, however it ended."""
     query = sa.select(tables.trainings).where(_t.active.is_(None)).order_by(_t.id.desc()).limit(1)
     return _one(connection, query)
+
+
+def last_begun(connection: sa.Connection) -> TrainingRow | None:
+    """The newest training that began and was to publish: no dry run, and none cancelled while it was queued."""
+    began = sa.and_(_t.started_us.is_not(None), _t.dry_run.is_(False))
+    return _one(connection, sa.select(tables.trainings).where(began).order_by(_t.id.desc()).limit(1))
 
 
 def active(connection: sa.Connection) -> TrainingRow | None:

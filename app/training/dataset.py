@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from app.clock import MICROSECONDS
 from app.db import interactions
 from app.db.engine import Store
+from app.db.feed import adopt_restored, holds_foreign
 from app.db.watermark import Watermark
 
 # One short read of the store: long reads hold back its clean-up and, with them, everybody's writes.
@@ -95,15 +96,14 @@ class Pairs:
 
 
 def read_events(store: Store, *, check: Callable[[], None] = lambda: None, range_rows: int = RANGE_ROWS) -> Events:
-    """Read every interaction that is committed now.
+    """Read every interaction that is committed now, those of a restored dump included.
 
     Args:
         check: called before each range; may raise to give up.
         range_rows: rows read in one transaction.
     Raises: StoreUnavailable.
     """
-    with store.read() as connection:
-        watermark = interactions.current_watermark(connection)
+    watermark = _watermark(store)
     codes: dict[str, int] = {}
     columns: dict[str, list[NDArray[Any]]] = {name: [] for name in _COLUMNS}
     after_id = 0
@@ -162,6 +162,16 @@ def pairs(rows: Positives) -> Pairs:
     if len(found):
         weights /= weights.mean()
     return Pairs(user_keys, item_keys, found // width, found % width, weights.astype(np.float32))
+
+
+def _watermark(store: Store) -> Watermark:
+    with store.read(repeatable=True) as connection:
+        watermark = interactions.current_watermark(connection)
+        if not holds_foreign(connection, watermark):
+            return watermark
+    # Transaction numbers of another server lie beyond any watermark: those rows would be left out.
+    adopt_restored(store)
+    return _watermark(store)
 
 
 _COLUMNS: Mapping[str, type[np.generic]] = {

@@ -16,6 +16,8 @@ import structlog
 from app.clock import MICROSECONDS, Clock, now_us
 from app.db import interactions, trainings
 from app.db.engine import SchemaOutdated, Store, StoreUnavailable, open_store
+from app.db.feed import is_ahead
+from app.db.leases import is_over
 from app.db.trainings import ClaimedTraining, TrainingActive, TrainingRow
 from app.settings import Settings
 from app.snapshots import SnapshotStore
@@ -29,7 +31,6 @@ from app.training.schedule import due
 POLL_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 FINISH_ATTEMPTS = 10
-LOOKED_BACK = 10
 
 _log = structlog.get_logger(__name__)
 
@@ -101,10 +102,11 @@ class TrainingLoop:
         with self._store.read() as connection:
             current = trainings.active(connection)
             if current is not None:
-                expired = current.lease_expires_us is not None and current.lease_expires_us < now
+                expires_us = current.lease_expires_us
+                expired = expires_us is not None and is_over(expires_us, now_us=now, lease_us=_lease_us(self._settings))
                 trigger = None
             else:
-                last = _last(connection)
+                last = trainings.last_begun(connection)
                 trigger = due(self._settings, last, new_rows=lambda: _new_rows(connection, last), now_us=now)
         waits = trigger is not None if current is None else current.status == "queued" or expired
         if not waits:
@@ -115,14 +117,16 @@ class TrainingLoop:
             return None  # another trainer, or a caller, was quicker
 
 
-def _last(connection: sa.Connection) -> TrainingRow | None:
-    """The training that ended last; dry runs and those cancelled before they began left nothing behind that counts."""
-    newest = trainings.page(connection, limit=LOOKED_BACK)
-    return next((row for row in newest if row.started_us is not None and not row.dry_run), None)
-
-
 def _new_rows(connection: sa.Connection, last: TrainingRow | None) -> int:
-    return interactions.count(connection, beyond=None if last is None else last.watermark)
+    beyond = None if last is None else last.watermark
+    if beyond is not None and is_ahead(beyond, interactions.current_watermark(connection)):
+        # The store was put back to another copy: nothing of it has been read, whatever its rows' numbers say.
+        beyond = None
+    return interactions.count(connection, beyond=beyond)
+
+
+def _lease_us(settings: Settings) -> int:
+    return round(settings.training_lease_seconds * MICROSECONDS)
 
 
 def claim_training(
@@ -142,8 +146,7 @@ def claim_training(
     with store.write() as connection:
         if trigger is not None:
             trainings.queue(connection, trigger, config, now_us=now)
-        lease_us = round(settings.training_lease_seconds * MICROSECONDS)
-        return trainings.claim(connection, owner, now_us=now, lease_us=lease_us)
+        return trainings.claim(connection, owner, now_us=now, lease_us=_lease_us(settings))
 
 
 def carry_out(

@@ -14,7 +14,7 @@ from app.db import models, trainings
 from app.db.engine import Store, StoreUnavailable
 from app.db.trainings import ClaimedTraining, LeaseLost
 from app.db.watermark import Watermark
-from app.snapshots import SnapshotStore
+from app.snapshots import Kind, SnapshotStore
 from app.training.lease import LOST
 
 RETRY_SECONDS = 0.5
@@ -38,9 +38,19 @@ class Version(NamedTuple):
 
 
 def name(moment_us: int, training_id: int) -> str:
-    """A snapshot's name that sorts by time: `20260131T095959.123456Z-12`."""
+    """A snapshot's name, `000000000012-20260131T095959.123456Z`: it sorts by training, whatever the clock did."""
     moment = datetime.fromtimestamp(moment_us // MICROSECONDS, UTC)
-    return f"{moment:%Y%m%dT%H%M%S}.{moment_us % MICROSECONDS:06d}Z-{training_id}"
+    return f"{training_id:012d}-{moment:%Y%m%dT%H%M%S}.{moment_us % MICROSECONDS:06d}Z"
+
+
+def discard(snapshots: SnapshotStore, name: str) -> None:
+    """Remove the model and the history of a training that publishes neither. What cannot be removed is logged."""
+    kinds: tuple[Kind, ...] = ("model", "history")
+    for kind in kinds:
+        try:
+            snapshots.remove(kind, name)
+        except OSError as error:
+            _log.warning("snapshot_not_removed", kind=kind, snapshot=name, reason=str(error))
 
 
 def publish(
@@ -61,8 +71,8 @@ def publish(
     Args:
         should_stop: why to stop, or None; asked between tries.
         patience_seconds: how long to try.
-    Raises: LeaseLost; StoreUnavailable when stopped or out of patience. The saved model is removed then, unless it may
-        have been published.
+    Raises: LeaseLost; StoreUnavailable when stopped or out of patience. The saved model and history are removed
+        then, unless the version may have been published.
     """
     gives_up_at = time.monotonic() + patience_seconds
     unsure = False
@@ -77,19 +87,28 @@ def publish(
             time.sleep(RETRY_SECONDS)
         except BaseException:
             if not unsure:
-                snapshots.remove("model", version.folder)
+                discard(snapshots, version.folder)
             raise
 
 
-def prune(store: Store, snapshots: SnapshotStore, *, models_kept: int) -> None:
-    """Remove the models beyond the newest and the active one, and old histories. What cannot be done now is logged."""
+def prune(store: Store, snapshots: SnapshotStore, *, before: str, models_kept: int) -> None:
+    """Remove models older than `before`, but neither the newest versions' nor the active one, and old histories.
+
+    What cannot be done now is logged.
+
+    Args:
+        before: the name of the caller's own model. A caller that slept must not remove what came after it.
+        models_kept: how many of the newest versions stay.
+    """
     try:
+        # Listed before the store is asked: what is saved in between is not known to it yet.
+        older = {name for name in snapshots.names("model") if name < before}
         with store.read() as connection:
             kept = {row.folder for row in models.page(connection, limit=models_kept)}
             active = models.active(connection)
         if active is not None:
             kept.add(active.folder)
-        removed = snapshots.prune(store_id=store.store_id(), keep_models=kept)
+        removed = snapshots.prune(store_id=store.store_id(), models=older - kept)
     except (StoreUnavailable, OSError) as error:
         _log.warning("snapshots_not_pruned", reason=str(error))
         return

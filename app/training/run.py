@@ -26,6 +26,8 @@ from model.served import ServedModel
 
 # Fewer than these say nothing about anybody's taste.
 FEWEST_INTERACTIONS = 100
+# Whoever forces a training answers for its worth; with fewer than these there is nothing to fit.
+FEWEST_FORCED = 4
 FEWEST_USERS = 2
 FEWEST_ITEMS = 2
 
@@ -64,6 +66,7 @@ def run_training(
 ) -> TrainingOutcome:
     """Read, choose, judge, refit, save, publish. Whatever goes wrong, the old model serves on and the outcome says why.
 
+    A training that is forced begins with 4 interactions instead of 100; 2 users and 2 items are needed either way.
     A success is written to the training's row together with the version; any other outcome is the caller's to write.
 
     Args:
@@ -127,7 +130,7 @@ class _Run:
         rows = positives(events, self._settings.event_weights)
         numbered = pairs(rows)
         self._rows, self._watermark = len(rows), events.watermark
-        if (too_little := _too_little(rows, numbered)) is not None:
+        if (too_little := _too_little(rows, numbered, forced=self._claim.force)) is not None:
             return self.outcome("skipped", reason=too_little)
         half_life_days = self._settings.half_life_days
         trial = try_policy(
@@ -174,15 +177,41 @@ class _Run:
         self._snapshots.sweep()
         moment = self._clock()
         name = publication.name(moment, self._claim.id)
-        stamp = {"store_id": self._store.store_id(), "created_at": to_rfc3339(moment)}
+        try:
+            version = self._save(name, events, moment_us=moment, config=config, served=served, metrics=metrics)
+            self._progress.phase("publish")
+        except BaseException:
+            publication.discard(self._snapshots, name)
+            raise
+        number = publication.publish(
+            self._store,
+            self._claim,
+            self._snapshots,
+            version,
+            clock=self._clock,
+            should_stop=self._progress.should_stop,
+        )
+        publication.prune(self._store, self._snapshots, before=version.folder, models_kept=self._settings.models_kept)
+        return self.outcome("succeeded", version=number, metrics=metrics)
+
+    def _save(
+        self,
+        name: str,
+        events: Events,
+        *,
+        moment_us: int,
+        config: TrainingConfig,
+        served: ServedModel,
+        metrics: dict[str, Any],
+    ) -> publication.Version:
+        stamp = {"store_id": self._store.store_id(), "created_at": to_rfc3339(moment_us)}
         told = {"watermark": events.watermark.to_json(), "training_id": self._claim.id}
         # The history comes first: whoever sees the new version finds the names of its items.
         histories = build_histories(self._store, events, check=self._progress.check)
         self._snapshots.save("history", name, histories.arrays(), facts=histories.facts() | told, **stamp)
         told |= {"beta": served.beta, "config": config.model_dump(), "metrics": metrics}
         folder, sha256 = self._snapshots.save("model", name, served.arrays(), facts=told, **stamp)
-        self._progress.phase("publish")
-        version = publication.Version(
+        return publication.Version(
             folder=folder,
             manifest_sha256=sha256,
             metrics=metrics,
@@ -193,16 +222,6 @@ class _Run:
             rows=metrics["rows"],
             seed=config.seed,
         )
-        number = publication.publish(
-            self._store,
-            self._claim,
-            self._snapshots,
-            version,
-            clock=self._clock,
-            should_stop=self._progress.should_stop,
-        )
-        publication.prune(self._store, self._snapshots, models_kept=self._settings.models_kept)
-        return self.outcome("succeeded", version=number, metrics=metrics)
 
     def _metrics(self, config: TrainingConfig, trial: Trial, rows: Positives, numbered: Pairs) -> dict[str, Any]:
         """The honest table, and what was learnt from; plain finite numbers and words."""
@@ -222,9 +241,9 @@ class _Run:
         return told
 
 
-def _too_little(rows: Positives, numbered: Pairs) -> str | None:
+def _too_little(rows: Positives, numbered: Pairs, *, forced: bool) -> str | None:
     found = {
-        "interactions": (len(rows), FEWEST_INTERACTIONS),
+        "interactions": (len(rows), FEWEST_FORCED if forced else FEWEST_INTERACTIONS),
         "users": (len(numbered.user_keys), FEWEST_USERS),
         "items": (len(numbered.item_keys), FEWEST_ITEMS),
     }

@@ -21,7 +21,7 @@ def due(settings: Settings, last: TrainingRow | None, *, new_rows: Callable[[], 
     the last one read (the greater of the setting and 2 % of what it read), or when the interval is over and anything
     came; never before ten times the length of the last one has passed since it ended. One that the trainer's end cut
     short is made up for at once, one that crashed after that rest, and one that failed or was cancelled by somebody
-    after the interval.
+    after the interval. After a training that ended in the future there is no rest, and the interval is over.
 
     Args:
         last: the training that ended last, of those that began and were to publish.
@@ -34,9 +34,11 @@ def due(settings: Settings, last: TrainingRow | None, *, new_rows: Callable[[], 
     started_us = last.finished_us if last.started_us is None else last.started_us
     # A crashed training ended with its last heartbeat, whenever that was found out.
     length_us = max((last.heartbeat_us or last.finished_us) - started_us, 0)
-    if now_us - last.finished_us < REST_FACTOR * length_us:
+    # Its end lies ahead where the clock was put back: how long ago that was cannot be told, so nothing waits for it.
+    put_back = last.finished_us > now_us
+    if not put_back and now_us - last.finished_us < REST_FACTOR * length_us:
         return None
-    interval_over = now_us - started_us >= settings.training_interval_seconds * MICROSECONDS
+    interval_over = put_back or now_us - started_us >= settings.training_interval_seconds * MICROSECONDS
     if last.status in {"failed", "cancelled"}:
         return "retry" if interval_over or last.reason == LEASE_EXPIRED else None
     read = last.rows or 0

@@ -157,14 +157,16 @@ def test_damaged_and_foreign_histories_are_passed_over(snapshots: SnapshotStore)
     assert found[2] == "1"
 
 
-def test_pruning_keeps_what_is_named_the_newest_histories_and_whatever_is_not_ours(snapshots: SnapshotStore) -> None:
+def test_pruning_keeps_what_is_not_named_the_newest_histories_and_whatever_is_not_ours(
+    snapshots: SnapshotStore,
+) -> None:
     for name in ("1", "2", "3", "4"):
         save_model(snapshots, name)
         save_history(snapshots, name)
     save_model(snapshots, "0", store_id=OTHER)
     save_history(snapshots, "0", store_id=OTHER)
 
-    removed = snapshots.prune(store_id=STORE, keep_models={"2", "4"})
+    removed = snapshots.prune(store_id=STORE, models={"0", "1", "3"})
 
     assert removed == ["1", "3", "1", "2"]
     assert snapshots.names("model") == ["0", "2", "4"]
@@ -176,7 +178,7 @@ def test_a_model_in_use_goes_on_answering_after_it_was_pruned(snapshots: Snapsho
     save_model(snapshots, "one")
     loaded, _ = snapshots.load_model("one", STORE, verify=False)
 
-    snapshots.prune(store_id=STORE, keep_models=set())
+    snapshots.prune(store_id=STORE, models={"one"})
 
     assert snapshots.names("model") == []
     assert np.array_equal(loaded.scores(1, np.arange(3)), served().scores(1, np.arange(3)))
@@ -233,4 +235,4 @@ def test_only_old_leftovers_are_swept(snapshots: SnapshotStore) -> None:
 
 
 def test_sweeping_and_listing_without_a_folder_find_nothing(snapshots: SnapshotStore) -> None:
-    assert snapshots.sweep() == snapshots.names("model") == snapshots.prune(store_id=STORE, keep_models=set()) == []
+    assert snapshots.sweep() == snapshots.names("model") == snapshots.prune(store_id=STORE, models=set()) == []

@@ -294,3 +294,10 @@ def test_a_training_cannot_be_given_up_on_while_it_publishes(postgres_store: Sto
     found = active(postgres_store)
     assert found is not None
     assert (found.version, training(postgres_store, claimed).status) == (version, "succeeded")
+
+
+def test_a_lease_further_ahead_than_any_that_could_be_given_now_is_over(store: Store) -> None:
+    claimed = queue_and_claim(store, now_us=1_000_000)
+    with store.write() as connection:
+        assert trainings.expire(connection, now_us=1_000_000 - LEASE, lease_us=LEASE) is None
+        assert trainings.expire(connection, now_us=1_000_000 - LEASE - 1, lease_us=LEASE) == claimed.id

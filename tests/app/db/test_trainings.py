@@ -129,3 +129,21 @@ def test_cancelling_ends_a_queued_one_and_asks_a_running_one(store: Store) -> No
         assert trainings.request_cancel(connection, second, now_us=202) is True
         assert trainings.heartbeat(connection, claimed, now_us=203, lease_us=50) == (True, True)
     assert get(store, second).status == "running"
+
+
+def test_the_last_that_began_is_found_behind_any_number_of_dry_runs_and_of_those_cancelled_in_the_queue(
+    store: Store,
+) -> None:
+    began = queue(store)
+    end(store)
+    for _ in range(12):
+        queue(store, dry_run=True)
+        end(store)
+        cancelled = queue(store)
+        with store.write() as connection:
+            assert trainings.request_cancel(connection, cancelled, now_us=400)
+
+    with store.read() as connection:
+        found = trainings.last_begun(connection)
+    assert found is not None
+    assert found.id == began

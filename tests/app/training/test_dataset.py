@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from app.clock import MICROSECONDS
-from app.db import interactions, users
+from app.db import interactions, tables, users
 from app.db.engine import Store
 from app.db.interactions import NewInteraction
 from app.db.watermark import START
@@ -141,3 +142,12 @@ def test_a_pair_weighs_the_logarithm_of_its_events_and_the_mean_weight_is_one() 
     assert list(zip(found.user_numbers.tolist(), found.item_numbers.tolist(), strict=True)) == [(0, 1), (1, 0), (1, 1)]
     np.testing.assert_allclose(found.weights, np.array([1.0, 1.0, 3.0]) / (5 / 3), rtol=1e-6)
     assert found.weights.dtype == np.float32
+
+
+@pytest.mark.postgres
+def test_rows_of_a_restored_dump_with_transaction_numbers_of_another_server_are_read(postgres_store: Store) -> None:
+    with postgres_store.write() as connection:
+        interactions.append(connection, [NewInteraction("u", "i", "click", 1.0, 1)], received_us=1)
+        connection.execute(sa.update(tables.interactions).values(xact=5_000_000_000))
+
+    assert len(read_events(postgres_store)) == 1

@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from app.clock import now_us
-from app.db import migrate, models, trainings
+from app.db import migrate, models, tables, trainings
 from app.db.engine import Store, open_store
 from app.db.interactions import NewInteraction
 from app.db.trainings import LEASE_EXPIRED, TrainingActive, TrainingRow
+from app.db.watermark import Watermark
 from app.settings import Settings
 from app.snapshots import SnapshotStore
 from app.training import recipe
@@ -162,7 +164,7 @@ def test_a_running_training_of_another_trainer_is_left_alone(
     fill(store, two_tastes())
     with store.write() as connection:
         trainings.queue(connection, "rows", now_us=now_us())
-        assert trainings.claim(connection, "other", now_us=now_us(), lease_us=10**9) is not None
+        assert trainings.claim(connection, "other", now_us=now_us(), lease_us=30 * 10**6) is not None
 
     assert TrainingLoop(hurried, store, snapshots, stop=threading.Event()).step() is None
 
@@ -232,6 +234,27 @@ def test_a_fit_that_fails_leaves_a_row_that_says_why_and_no_new_try_at_once(
     assert (row.status, row.error) == ("failed", "MemoryError: no room for the vectors")
     with sqlite_store.read() as connection:
         assert models.active(connection) is None
+
+
+def test_after_a_restore_of_an_older_copy_the_trainer_trains_by_itself(
+    store: Store, hurried: Settings, snapshots: SnapshotStore, fill: Fill
+) -> None:
+    fill(store, two_tastes())
+    settings = hurried.model_copy(update={"training_min_new_interactions": 500})
+    loop = TrainingLoop(settings, store, snapshots, stop=threading.Event())
+    assert loop.step() is not None
+    ahead = Watermark(10**6, 10**6, None if store.dialect == "sqlite" else "900000000:900000000:")
+    with store.write() as connection:
+        long_ago = {"started_us": 1, "heartbeat_us": 1, "finished_us": 1, "watermark": ahead.to_json()}
+        connection.execute(sa.update(tables.trainings).values(long_ago))
+        if store.dialect == "postgresql":
+            connection.execute(sa.update(tables.interactions).values(xact=800_000_000))
+
+    outcome = loop.step()
+
+    assert outcome is not None
+    assert (outcome.status, outcome.rows) == ("succeeded", len(two_tastes()))
+    assert rows_of(store)[0].trigger == "rows"
 
 
 @pytest.fixture

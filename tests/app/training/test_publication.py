@@ -36,6 +36,7 @@ def saved(sqlite_store: Store, snapshots: SnapshotStore) -> Saved:
         claim = trainings.claim(connection, "test", now_us=now_us(), lease_us=10**9)
     assert claim is not None
     arrays = {"anything": np.zeros(3)}
+    snapshots.save("history", "one", arrays, store_id="s", created_at="t", facts={})
     folder, sha256 = snapshots.save("model", "one", arrays, store_id="s", created_at="t", facts={})
     return Saved(claim, Version(folder, sha256, {}, {}, START, users=1, items=1, rows=1, seed=1))
 
@@ -78,7 +79,7 @@ def test_nobody_waits_for_the_store_when_the_trainer_is_to_end_and_the_model_is_
 
     with pytest.raises(StoreUnavailable):
         published(flaky, saved, snapshots, should_stop=lambda: STOPPED)
-    assert snapshots.names("model") == ["one"]
+    assert snapshots.names("model") == snapshots.names("history") == ["one"]
 
 
 def test_a_refused_version_leaves_no_files(sqlite_store: Store, saved: Saved, snapshots: SnapshotStore) -> None:
@@ -87,13 +88,26 @@ def test_a_refused_version_leaves_no_files(sqlite_store: Store, saved: Saved, sn
 
     with pytest.raises(LeaseLost):
         published(sqlite_store, saved, snapshots)
-    assert snapshots.names("model") == []
+    assert snapshots.names("model") == snapshots.names("history") == []
 
 
-def test_names_sort_by_time() -> None:
-    moments = [1_700_000_000_000_000, 1_700_000_000_000_001, 1_700_000_001_000_000]
+def test_names_sort_by_training_also_where_the_clock_was_put_back() -> None:
+    moments = [1_700_000_001_000_000, 1_700_000_000_000_001, 1_700_000_000_000_000]
 
-    names = [publication.name(moment, 12 - place) for place, moment in enumerate(moments)]
+    names = [publication.name(moment, 9 + place) for place, moment in enumerate(moments)]
 
-    assert names[1] == "20231114T221320.000001Z-11"
+    assert names[1] == "000000000010-20231114T221320.000001Z"
     assert names == sorted(names)
+
+
+def test_a_trainer_that_wakes_late_removes_only_what_is_older_than_its_own(
+    sqlite_store: Store, snapshots: SnapshotStore
+) -> None:
+    names = [publication.name(1_700_000_000_000_000, training_id) for training_id in (1, 2, 3, 4)]
+    for name in names:
+        stamp = {"store_id": sqlite_store.store_id(), "created_at": "t"}
+        snapshots.save("model", name, {"anything": np.zeros(3)}, facts={}, **stamp)
+
+    publication.prune(sqlite_store, snapshots, before=names[1], models_kept=1)
+
+    assert snapshots.names("model") == names[1:]

@@ -153,6 +153,24 @@ def test_too_little_data_is_skipped_and_the_numbers_are_told(
     assert snapshots.names("model") == snapshots.names("history") == []
 
 
+@pytest.mark.parametrize(("rows", "status"), [(4, "succeeded"), (3, "skipped")])
+def test_a_forced_training_needs_no_more_than_a_fit_does(
+    rows: int, status: str, sqlite_store: Store, hurried: Settings, snapshots: SnapshotStore, fill: Fill
+) -> None:
+    pairs = [(user_id, item_id) for user_id in ("a", "b") for item_id in ("x", "y")]
+    fill(sqlite_store, [NewInteraction(*pair, "interaction", 1.0, START_US) for pair in pairs[:rows]])
+    with sqlite_store.write() as connection:
+        trainings.queue(connection, "manual", now_us=now_us(), force=True)
+        claim = trainings.claim(connection, "test", now_us=now_us(), lease_us=10**9)
+    assert claim is not None
+
+    outcome = run_training(
+        hurried, sqlite_store, claim, snapshots=snapshots, on_progress=no_progress, should_stop=lambda: None
+    )
+
+    assert outcome.status == status, outcome
+
+
 def spoiled(*arguments: Any, **named: Any) -> Factors:
     factors = recipe.fit(*arguments, **named)
     factors.item_vectors[3] = np.nan
@@ -244,7 +262,24 @@ def test_a_training_whose_lease_was_lost_publishes_nothing(
         row = trainings.get(connection, outcome.training_id)
     assert row is not None
     assert row.reason == "given up"
-    assert snapshots.names("model") == []
+    assert snapshots.names("model") == snapshots.names("history") == []
+
+
+def test_a_training_that_is_cancelled_after_its_files_were_saved_leaves_none(
+    sqlite_store: Store, hurried: Settings, snapshots: SnapshotStore, fill: Fill
+) -> None:
+    fill(sqlite_store, two_tastes())
+    saved: list[str] = []
+
+    def should_stop() -> str | None:
+        saved.extend(snapshots.names("model"))
+        return "cancel requested" if saved else None
+
+    outcome = run(hurried, sqlite_store, snapshots, should_stop=should_stop)
+
+    assert saved
+    assert (outcome.status, outcome.reason) == ("cancelled", "cancel requested")
+    assert snapshots.names("model") == snapshots.names("history") == []
 
 
 def test_a_version_activated_by_hand_stays_but_the_new_one_can_be_had(

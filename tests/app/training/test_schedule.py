@@ -94,3 +94,10 @@ def test_after_one_skipped_for_want_of_rows_the_first_training_still_starts_at_2
     settings: Settings, read: int, came: int, trigger: str | None
 ) -> None:
     assert asked(settings, ended("skipped", rows=read, seconds=0), rows=came) == trigger
+
+
+def test_after_the_clock_was_put_back_nothing_waits_for_the_end_of_the_last_one_to_come_again(
+    settings: Settings,
+) -> None:
+    assert asked(settings, ended(), rows=1, seconds_later=-24 * 3600) == "interval"
+    assert asked(settings, ended("failed"), rows=0, seconds_later=-24 * 3600) == "retry"
