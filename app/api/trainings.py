@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, TypeAdapter
 from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,6 +25,10 @@ from app.training.config import TrainingConfig
 operations = Operations("trainings")
 
 
+# PostgreSQL's text holds no NUL, and a list of trainings is for people to read.
+_NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f-\x9f]*$"
+
+
 def _no_tuning(value: bool) -> bool:
     if value:
         raise PydanticCustomError(
@@ -39,12 +43,12 @@ class TrainingRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     config: TrainingConfig = Field(TrainingConfig(), description="Constants that differ from the service's recipe.")
-    dry_run: bool = Field(False, description="Fit and judge, but publish nothing.")
-    force: bool = Field(False, description="Train also when there is less data than LIKEWISE asks for.")
-    tune: Annotated[bool, AfterValidator(_no_tuning)] = Field(
+    dry_run: StrictBool = Field(False, description="Fit and judge, but publish nothing.")
+    force: StrictBool = Field(False, description="Train also when there is less data than LIKEWISE asks for.")
+    tune: Annotated[StrictBool, AfterValidator(_no_tuning)] = Field(
         False, description="Only false: tuning is not offered yet."
     )
-    note: Annotated[str | None, Field(max_length=500)] = Field(
+    note: Annotated[str | None, Field(max_length=500, pattern=_NO_CONTROL_CHARACTERS)] = Field(
         None, description="For people; comes back with the training."
     )
 

@@ -19,7 +19,7 @@ def trainer(
 ) -> None:
     """Run the background trainer.
 
-    Trains on enough new interactions, on an interval and on request; a training goes live only if it has earned it.
+    Trains on enough new interactions, on an interval and on request; one that fails leaves the old version live.
     Ends on SIGTERM or Ctrl-C.
     """
     settings = read_settings(service=True)

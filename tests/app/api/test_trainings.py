@@ -65,6 +65,9 @@ def test_a_second_training_is_refused_with_the_number_of_the_first(service: Runn
         ({"config": 7}, "/config"),
         ({"tune": True}, "/tune"),
         ({"forse": True}, "/forse"),
+        ({"force": "yes"}, "/force"),
+        ({"dry_run": 1}, "/dry_run"),
+        ({"note": "a\u0000b"}, "/note"),
         ([], ""),
     ],
 )
