@@ -18,7 +18,9 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    loss: Loss = "adaptive_hinge"
+    loss: Annotated[Loss | None, Field(description="null: adaptive_hinge, or bpr for a catalogue too small for it")] = (
+        None
+    )
     embedding_dim: Annotated[int, Field(ge=1, le=512)] = 32
     n_iter: Annotated[int | None, Field(ge=1, le=1000, description="epochs; null: by the number of rows")] = None
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 1024

@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from app.training.config import TrainingConfig
+from app.training.config import Loss, TrainingConfig
 from app.training.dataset import Pairs
 
 # Steps, not rows, move the parameters: with few rows a fit needs more epochs to get anywhere.
@@ -22,6 +22,7 @@ SMALLEST_BATCH = 64
 STEPS_OF_A_SMALL_EPOCH = 16
 FEWEST_EPOCHS = 12
 FEWEST_STEPS = 600
+ITEMS_PER_NEGATIVE = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,17 @@ class Fit(Protocol):
         on_epoch: Callable[[int, float], None],
         check: Callable[[], None],
     ) -> Factors: ...
+
+
+def loss(num_items: int, config: TrainingConfig) -> Loss:
+    """The configured loss; without one, adaptive_hinge where the catalogue is large enough for it, else bpr.
+
+    Among few items the hardest of several negatives is nearly always the item most like the user's own, the very one to
+    recommend. With 24 items in two groups, 58 % of a list were of the user's group, and all of it with bpr.
+    """
+    if config.loss is not None:
+        return config.loss
+    return "adaptive_hinge" if num_items >= ITEMS_PER_NEGATIVE * config.num_negative_samples else "bpr"
 
 
 def batch_size(rows: int, config: TrainingConfig) -> int:
@@ -104,7 +116,7 @@ def fit(
         return time.monotonic() >= ends_at
 
     model = ImplicitFactorizationModel(
-        loss=config.loss,
+        loss=loss(len(numbered.item_keys), config),
         embedding_dim=config.embedding_dim,
         n_iter=epochs,
         batch_size=batch_size(len(numbered), config),

@@ -104,3 +104,9 @@ def test_a_config_out_of_bounds_or_with_unknown_names_is_refused(wrong: dict[str
 
 def test_the_default_config_survives_the_store_as_json() -> None:
     assert TrainingConfig.model_validate(TrainingConfig().model_dump(mode="json")) == TrainingConfig()
+
+
+def test_a_small_catalogue_gets_a_loss_that_does_not_pick_the_hardest_negative() -> None:
+    assert recipe.loss(99, TrainingConfig()) == "bpr"
+    assert recipe.loss(100, TrainingConfig()) == "adaptive_hinge"
+    assert recipe.loss(99, TrainingConfig(loss="adaptive_hinge")) == "adaptive_hinge"
