@@ -153,9 +153,10 @@ class Recommender:
             return self._ranked(model.version, "popular", served.item_keys[numbers], scores)
         keys, counts = self._history.recent_popularity()
         kept = ~np.isin(keys, left_out.keys)
-        keys, scores = keys[kept], np.log1p(counts[kept]).astype(np.float32)
-        best = np.lexsort((keys, -scores))[: left_out.limit]
-        return self._ranked(None, "popular", keys[best], scores[best])
+        keys, counts = keys[kept], counts[kept]
+        # By the counts: among very old events, whose scores all round to 0, they still tell more from less.
+        best = np.lexsort((keys, -counts))[: left_out.limit]
+        return self._ranked(None, "popular", keys[best], np.log1p(counts[best]).astype(np.float32))
 
     def _ranked(
         self, version: int | None, source: Source, keys: NDArray[np.int64], scores: NDArray[np.float32]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterable
 
@@ -10,13 +11,16 @@ from numpy.typing import NDArray
 
 # 2^500 leaves room in a float64 (2^1023) for any count; beyond it the reference time moves.
 _LARGEST_EXPONENT = 500.0
+# As in a training: a few events with a clock ahead, or the first new ones after an import, must not age all the others.
+NEWEST_EVENTS = 10
 
 
 class RecentPopularity:
     """Counts per item that halve every `half_life_us`, kept as one float per item.
 
-    An event at time t adds 2^((t - reference) / half_life), so nothing has to be aged when time passes; the common
-    factor is taken out when the counts are read. Not safe for concurrent writers: History holds the lock.
+    The newest ten events count in full, every other by its age before the oldest of those ten. An event at time t adds
+    2^((t - reference) / half_life), so nothing has to be aged when time passes; the common factor is taken out when the
+    counts are read. Not safe for concurrent writers: History holds the lock.
     """
 
     def __init__(self, *, half_life_us: float) -> None:
@@ -24,27 +28,33 @@ class RecentPopularity:
             raise ValueError(f"half-life {half_life_us} us is not above 0")
         self._half_life_us = half_life_us
         self._reference_us: int | None = None
-        self._newest_us = 0
+        # A heap of (time, item key): the newest events, not yet among the weights.
+        self._newest: list[tuple[int, int]] = []
         self._weights: dict[int, float] = {}
         self._read: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None
 
     def add(self, events: Iterable[tuple[int, int]]) -> None:
         """Count events, each (item key, time in microseconds)."""
         for item_key, time_us in events:
-            weight = self._weight(time_us)  # first: it may rescale the others
-            self._weights[item_key] = self._weights.get(item_key, 0.0) + weight
-            self._newest_us = max(self._newest_us, time_us)
+            if len(self._newest) < NEWEST_EVENTS:
+                heapq.heappush(self._newest, (time_us, item_key))
+                continue
+            aged_us, aged_key = heapq.heappushpop(self._newest, (time_us, item_key))
+            weight = self._weight(aged_us)  # first: it may rescale the others
+            self._weights[aged_key] = self._weights.get(aged_key, 0.0) + weight
         self._read = None
 
     def counts(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Item keys ascending, shape (I,), and their decayed counts, counted back from the newest event, shape (I,)."""
+        """Item keys ascending, shape (I,), and their decayed counts, shape (I,)."""
         if self._read is None:
-            weights = dict(sorted(self._weights.copy().items()))
-            keys = np.fromiter(weights.keys(), dtype=np.int64, count=len(weights))
-            counts = np.fromiter(weights.values(), dtype=np.float64, count=len(weights))
+            decayed = dict(self._weights)
             if self._reference_us is not None:
-                counts *= math.exp2((self._reference_us - self._newest_us) / self._half_life_us)
-            self._read = (keys, counts)
+                factor = math.exp2((self._reference_us - self._newest[0][0]) / self._half_life_us)
+                decayed = {key: weight * factor for key, weight in decayed.items()}
+            for _, item_key in self._newest:
+                decayed[item_key] = decayed.get(item_key, 0.0) + 1.0
+            keys = np.array(sorted(decayed), dtype=np.int64)
+            self._read = (keys, np.array([decayed[key] for key in keys.tolist()], dtype=np.float64))
         return self._read
 
     def _weight(self, time_us: int) -> float:
