@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 
-from app.errors import ApiError, field_errors, invalid, invalid_at
+from app.errors import ApiError, field_errors, invalid
 from app.state import app_state
 
 T = TypeVar("T")
 
-# No body of ours has so many; a validator would answer each unknown one with an error of a few hundred bytes.
-_MAX_NAMES = 1000
 _JSON_TYPES = frozenset({"application/json", "text/json"})
-
-
-class RepeatedNames(dict[str, Any]):
-    """A JSON object in which a name stood more than once: two readers would take two different values of it.
-
-    Attributes:
-        repeated: the first such name.
-    """
-
-    repeated: str = ""
-
-    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
-        super().__init__(pairs)
-        seen: set[str] = set()
-        for name, _ in pairs:
-            if name in seen:
-                self.repeated = name
-                break
-            seen.add(name)
 
 
 async def read_body(request: Request) -> bytes:
@@ -60,55 +38,9 @@ def _too_large(limit: int) -> ApiError:
     return ApiError(413, "body_too_large", f"the body is over {limit} bytes; send fewer rows at a time")
 
 
-def decode_json(body: bytes, *, keep_repeated: bool = False) -> object:
-    """What the body says. NaN, Infinity and 1e999 come through as floats: the validators refuse them where they stand.
-
-    Args:
-        keep_repeated: leave objects with a repeated name as RepeatedNames, for the caller to point at.
-    Raises: ApiError 422 for anything that is not one JSON value in UTF-8.
-    """
-    repeated: list[RepeatedNames] = []
-
-    def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(pairs) > _MAX_NAMES:
-            raise invalid_at("", "too_many_names", f"an object in the body has over {_MAX_NAMES} names")
-        built = dict(pairs)
-        if len(built) != len(pairs):
-            built = RepeatedNames(pairs)
-            repeated.append(built)
-        return built
-
-    if not body.strip():
-        raise _not_json("the body is empty; send JSON")
-    if body.startswith(b"\xef\xbb\xbf"):
-        raise _not_json("the body starts with a byte order mark; send plain UTF-8")
-    try:
-        value = json.JSONDecoder(object_pairs_hook=build).decode(body.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise _not_json(f"byte {error.start} is not valid UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise _not_json(f"not valid JSON at line {error.lineno}, column {error.colno}: {error.msg}") from None
-    except RecursionError:
-        raise _not_json("arrays and objects are nested too deeply") from None
-    except ValueError:
-        raise _not_json("a number has too many digits") from None
-    if repeated and not keep_repeated:
-        raise invalid_at("", "duplicate_name", "a name stands more than once in one object")
-    return value
-
-
-def _not_json(detail: str) -> ApiError:
-    return invalid_at("", "json_invalid", detail)
-
-
 def validated(adapter: TypeAdapter[T], value: object) -> T:
     """`value` as the adapter's type. Raises: ApiError 422 with pointers into the body."""
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
         raise invalid(field_errors(error)) from None
-
-
-async def json_body(request: Request, adapter: TypeAdapter[T]) -> T:
-    """The request's body as the adapter's type. Raises: ApiError 413, 415 or 422."""
-    return validated(adapter, decode_json(await read_body(request)))

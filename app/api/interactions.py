@@ -12,8 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.answers import json_answer, no_content
-from app.api.body import decode_json, read_body
-from app.api.interaction_rows import InteractionRow, read_rows
+from app.api.body import read_body
 from app.api.operations import Answer, Body, Operations
 from app.api.parameters import PageQuery, QueryId, QueryModel, decode_cursor, encode_cursor, path_id, read_query
 from app.api.store_calls import from_store
@@ -22,7 +21,9 @@ from app.db import interactions
 from app.db.engine import SchemaOutdated, StoreUnavailable
 from app.db.interactions import Appended, NewInteraction
 from app.errors import invalid, unknown_event
+from app.interaction_rows import InteractionRow, read_rows
 from app.state import AppState, app_state
+from app.strict_json import decode_json
 
 operations = Operations("interactions")
 

@@ -9,12 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.answers import json_answer
-from app.api.body import decode_json, read_body, validated
+from app.api.body import read_body, validated
 from app.api.operations import Answer, Body, Operations
 from app.errors import ApiError
 from app.ids import ExternalId
 from app.recommend import NoModelError, Recommender
 from app.state import app_state
+from app.strict_json import decode_json
 
 operations = Operations("predictions")
 

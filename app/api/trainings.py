@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.answers import json_answer
-from app.api.body import decode_json, read_body, validated
+from app.api.body import read_body, validated
 from app.api.operations import Answer, Body, Operations
 from app.api.parameters import PageQuery, decode_cursor, encode_cursor, path_number, read_query
 from app.api.store_calls import from_store
@@ -20,6 +20,7 @@ from app.db import trainings
 from app.db.trainings import TrainingActive, TrainingRow
 from app.errors import ApiError
 from app.state import AppState, app_state
+from app.strict_json import decode_json
 from app.training.config import TrainingConfig
 
 operations = Operations("trainings")

@@ -6,10 +6,10 @@ import json
 import re
 from collections.abc import Mapping
 
-from app.api.interaction_rows import read_rows
 from app.db.interactions import NewInteraction
 from app.errors import FieldError
 from app.importing.files import BadLine, CellReader, Record
+from app.interaction_rows import read_rows
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INTEGER = re.compile(r"\d{1,18}", re.ASCII)

@@ -22,8 +22,10 @@ MAY_IMPORT = {
     "app.version": set[str](),
     "app.settings": {"app.errors"},
     "app.logs": {"app.settings"},
+    "app.strict_json": {"app.errors"},
     "app.security": {"app.errors", "app.settings"},
     "app.db": LEAVES | {"migrations"},
+    "app.interaction_rows": LEAVES | {"app.db", "app.strict_json"},
     "app.snapshots": LEAVES | {"app.db", "model"},
     "app.live": LEAVES | {"app.db", "app.snapshots", "model"},
     "app.recommend": LEAVES | {"app.live", "model"},
@@ -31,10 +33,11 @@ MAY_IMPORT = {
     "app.readiness": LEAVES | {"app.db"},
     "app.state": LEAVES | {"app.db", "app.live", "app.readiness", "app.recommend", "app.snapshots"},
     "app.api": LEAVES
-    | {"app.db", "app.live", "app.readiness", "app.recommend", "app.state", "app.training.config", "model"},
+    | {"app.db", "app.interaction_rows", "app.live", "app.readiness", "app.recommend", "app.state", "app.strict_json"}
+    | {"app.training.config", "model"},
     "app.main": LEAVES
     | {"app.api", "app.db", "app.live", "app.readiness", "app.recommend", "app.snapshots", "app.state"},
-    "app.importing": LEAVES | {"app.api.interaction_rows", "app.db"},
+    "app.importing": LEAVES | {"app.db", "app.interaction_rows"},
     "app.demo": LEAVES | {"app.db"},
     "app.web": set[str](),
 }

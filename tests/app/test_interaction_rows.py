@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.interaction_rows import ReadRows, read_rows
 from app.errors import ApiError
+from app.interaction_rows import ReadRows, read_rows
 
 NOW_US = 1_738_324_800_000_000  # 2025-01-31T12:00:00Z
 ROW: dict[str, Any] = {"user_id": "a", "item_id": "b"}

@@ -25,12 +25,12 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from app.api.body import RepeatedNames
 from app.clock import DAY_US, MICROSECONDS
 from app.db.interactions import NewInteraction
 from app.errors import FieldError, field_errors, invalid_at, pointer_to
 from app.ids import ExternalId
 from app.settings import EVENT_TYPE
+from app.strict_json import RepeatedNames
 
 MAX_ROWS = 1000
 MAX_VALUE = 1e6
