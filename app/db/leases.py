@@ -149,7 +149,11 @@ def finish(
     rows: int | None = None,
     watermark: Watermark | None = None,
 ) -> bool:
-    """End the training; False, and nothing is changed, if it is no longer the caller's."""
+    """End the training; False, and nothing is changed, if it is no longer the caller's.
+
+    What its progress says then is how far it came: the phase `done`, or the one that it ended in.
+    """
+    progress = {"phase": "done", "epoch": _t.epochs} if status == "succeeded" else {}
     statement = (
         sa.update(tables.trainings)
         .where(_held(claimed))
@@ -163,6 +167,8 @@ def finish(
             rows=rows,
             watermark=None if watermark is None else watermark.to_json(),
             finished_us=now_us,
+            eta_seconds=None,
+            **progress,
         )
     )
     return connection.execute(statement).rowcount == 1

@@ -248,4 +248,9 @@ def _too_little(rows: Positives, numbered: Pairs, *, forced: bool) -> str | None
         "items": (len(numbered.item_keys), FEWEST_ITEMS),
     }
     missing = [f"{count} {noun}, {needed} are needed" for noun, (count, needed) in found.items() if count < needed]
-    return "too little to learn from: " + "; ".join(missing) if missing else None
+    if not missing:
+        return None
+    # Whoever sent more than that asks where they went.
+    left_out = [f"{count} {reason.replace('_', ' ')}" for reason, count in rows.left_out.items() if count]
+    told = f" (left out: {', '.join(left_out)})" if left_out else ""
+    return f"too little to learn from: {'; '.join(missing)}{told}"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import pytest
 import sqlalchemy as sa
@@ -190,6 +191,20 @@ def test_the_end_is_noted_and_frees_the_place(store: Store) -> None:
     assert found.watermark == Watermark(12, 1, None)
     with store.read() as connection:
         assert trainings.active(connection) is None
+
+
+@pytest.mark.parametrize(("status", "phase", "epoch"), [("succeeded", "done", 9), ("failed", "refit", 4)])
+def test_an_ended_training_expects_nothing_any_more(
+    store: Store, status: Literal["succeeded", "failed"], phase: str, epoch: int
+) -> None:
+    claimed = queue_and_claim(store)
+    with store.write() as connection:
+        trainings.heartbeat(
+            connection, claimed, now_us=600, lease_us=100, phase="refit", epoch=4, epochs=9, eta_seconds=2.5
+        )
+        trainings.finish(connection, claimed, status, now_us=700)
+    found = training(store, claimed)
+    assert (found.phase, found.epoch, found.epochs, found.eta_seconds) == (phase, epoch, 9, None)
 
 
 def test_who_slept_through_the_lease_can_neither_publish_nor_finish_nor_go_on(store: Store) -> None:

@@ -153,6 +153,19 @@ def test_too_little_data_is_skipped_and_the_numbers_are_told(
     assert snapshots.names("model") == snapshots.names("history") == []
 
 
+def test_too_little_data_says_what_was_left_out(
+    sqlite_store: Store, hurried: Settings, snapshots: SnapshotStore, fill: Fill
+) -> None:
+    rows = two_tastes()[:60]
+    fill(sqlite_store, [*rows, *rows])
+
+    outcome = run(hurried, sqlite_store, snapshots)
+
+    assert outcome.reason == (
+        "too little to learn from: 60 interactions, 100 are needed (left out: 60 repeated within 60 seconds)"
+    )
+
+
 @pytest.mark.parametrize(("rows", "status"), [(4, "succeeded"), (3, "skipped")])
 def test_a_forced_training_needs_no_more_than_a_fit_does(
     rows: int, status: str, sqlite_store: Store, hurried: Settings, snapshots: SnapshotStore, fill: Fill
