@@ -8,13 +8,15 @@ from contextlib import suppress
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
+from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.answers import json_answer, no_content
 from app.api.body import read_body
 from app.api.operations import Answer, Body, Operations
-from app.api.parameters import PageQuery, QueryId, QueryModel, decode_cursor, encode_cursor, path_id, read_query
+from app.api.pages import PageQuery, Position, page_answer
+from app.api.parameters import QueryId, QueryModel, path_id, read_query
 from app.api.store_calls import from_store
 from app.clock import to_rfc3339
 from app.db import interactions
@@ -155,26 +157,27 @@ async def _committed(state: AppState, rows: list[NewInteraction], *, received_us
     },
 )
 async def page(request: Request) -> Response:
-    """A page by keyset, so that it costs the same however far one has paged."""
-    state = app_state(request)
+    """By timestamp, rows of the same one by the order they were stored in."""
     query = read_query(request, InteractionsQuery)
-    before = decode_cursor(query.cursor, "interactions", fields=2)
 
-    def read() -> list[dict[str, Any]]:
-        with state.store.read() as connection:
-            return interactions.page(
-                connection,
-                user_id=query.user_id,
-                item_id=query.item_id,
-                limit=query.limit + 1,
-                before=None if before is None else (before[0], before[1]),
-            )
+    def read(connection: Connection, limit: int, after: Position | None) -> list[dict[str, Any]]:
+        return interactions.page(
+            connection,
+            user_id=query.user_id,
+            item_id=query.item_id,
+            limit=limit,
+            before=(after[0], after[1]) if after else None,
+        )
 
-    rows = await from_store(read, deadline_seconds=state.settings.store_timeout_seconds)
-    shown = rows[: query.limit]
-    more = len(rows) > len(shown)
-    cursor = encode_cursor("interactions", shown[-1]["occurred_us"], shown[-1]["id"]) if more else None
-    return json_answer({"items": [_shown(row) for row in shown], "next": cursor})
+    return await page_answer(
+        app_state(request),
+        "interactions",
+        query,
+        read=read,
+        position=lambda row: (row["occurred_us"], row["id"]),
+        fields=2,
+        view=_shown,
+    )
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from starlette.responses import Response
 
 from app.api.answers import json_answer
 from app.api.operations import Answer, Operations
-from app.api.parameters import PageQuery, decode_cursor, encode_cursor, path_number, read_query
+from app.api.pages import PageQuery, page_answer
+from app.api.parameters import path_number, read_query
 from app.api.store_calls import from_store
 from app.clock import to_rfc3339
 from app.db import models
@@ -66,19 +67,16 @@ _EXAMPLE = {
     answers={200: Answer("A page.", ModelPage, {"items": [_EXAMPLE], "next": None})},
 )
 async def page(request: Request) -> Response:
-    """A page by keyset."""
-    state = app_state(request)
-    query = read_query(request, PageQuery)
-    before = decode_cursor(query.cursor, "models", fields=1)
-
-    def read() -> list[ModelRow]:
-        with state.store.read() as connection:
-            return models.page(connection, limit=query.limit + 1, before=None if before is None else before[0])
-
-    rows = await from_store(read, deadline_seconds=state.settings.store_timeout_seconds)
-    shown = rows[: query.limit]
-    cursor = encode_cursor("models", shown[-1].version) if len(rows) > len(shown) else None
-    return json_answer({"items": [_view(row) for row in shown], "next": cursor})
+    """By version."""
+    return await page_answer(
+        app_state(request),
+        "models",
+        read_query(request, PageQuery),
+        read=lambda connection, limit, after: models.page(connection, limit=limit, before=after[0] if after else None),
+        position=lambda row: (row.version,),
+        fields=1,
+        view=_view,
+    )
 
 
 @operations.get(

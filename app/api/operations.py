@@ -140,12 +140,6 @@ class Operations:
         """A POST."""
         return self.declare("POST", path, scope=scope, summary=summary, **described)
 
-    def put(
-        self, path: str, *, scope: Scope, summary: str, **described: Unpack[_Described]
-    ) -> Callable[[Handler], Handler]:
-        """A PUT."""
-        return self.declare("PUT", path, scope=scope, summary=summary, **described)
-
     def delete(
         self, path: str, *, scope: Scope, summary: str, **described: Unpack[_Described]
     ) -> Callable[[Handler], Handler]:

@@ -6,14 +6,11 @@ are refused by name.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import re
 from functools import cache
 from typing import Annotated, Any, TypeVar, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
@@ -59,13 +56,6 @@ Flag = Annotated[bool, PlainValidator(_flag), WithJsonSchema({"type": "boolean"}
 
 QueryId = Annotated[ExternalId, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 256})]
 """An external id in a query."""
-
-
-class PageQuery(QueryModel):
-    """`limit` and `cursor` of a list."""
-
-    limit: Limit = Field(50, description="At most this many entries.")
-    cursor: str | None = Field(None, description="`next` of the page before; opaque.")
 
 
 def read_query(request: Request, model: type[Q]) -> Q:
@@ -132,30 +122,3 @@ def path_number(request: Request, name: str) -> int:
     if not re.fullmatch("[0-9]{1,19}", text) or not 1 <= int(text) <= _MAX_INT64:
         raise invalid_at(pointer_to(("path", name)), "integer", "a whole number from 1")
     return int(text)
-
-
-def encode_cursor(kind: str, *position: int) -> str:
-    """Where a list goes on, as text that callers hand back untouched. `kind` names the list it belongs to."""
-    return base64.urlsafe_b64encode(json.dumps([kind, *position], separators=(",", ":")).encode()).decode().rstrip("=")
-
-
-def decode_cursor(text: str | None, kind: str, *, fields: int) -> tuple[int, ...] | None:
-    """The position in a cursor that `encode_cursor(kind, ...)` made; None stays None.
-
-    Raises: ApiError 422 with pointer `/query/cursor` for anything else, a cursor of another list included.
-    """
-    if text is None:
-        return None
-    try:
-        decoded = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
-        position = tuple(decoded[1:])
-        valid = (
-            all(type(number) is int and abs(number) <= _MAX_INT64 for number in position)
-            and len(position) == fields
-            and encode_cursor(kind, *position) == text
-        )
-    except (binascii.Error, ValueError, TypeError, KeyError, RecursionError):
-        valid = False
-    if not valid:
-        raise invalid_at("/query/cursor", "cursor", "not a cursor of this list; start again without one")
-    return position

@@ -13,7 +13,8 @@ from starlette.responses import Response
 from app.api.answers import json_answer
 from app.api.body import read_body, validated
 from app.api.operations import Answer, Body, Operations
-from app.api.parameters import PageQuery, decode_cursor, encode_cursor, path_number, read_query
+from app.api.pages import PageQuery, page_answer
+from app.api.parameters import path_number, read_query
 from app.api.store_calls import from_store
 from app.clock import to_rfc3339
 from app.db import trainings
@@ -160,19 +161,18 @@ async def queue(request: Request) -> Response:
     answers={200: Answer("A page.", TrainingPage, {"items": [_EXAMPLE], "next": None})},
 )
 async def page(request: Request) -> Response:
-    """A page by keyset."""
-    state = app_state(request)
-    query = read_query(request, PageQuery)
-    before = decode_cursor(query.cursor, "trainings", fields=1)
-
-    def read() -> list[TrainingRow]:
-        with state.store.read() as connection:
-            return trainings.page(connection, limit=query.limit + 1, before_id=None if before is None else before[0])
-
-    rows = await from_store(read, deadline_seconds=state.settings.store_timeout_seconds)
-    shown = rows[: query.limit]
-    cursor = encode_cursor("trainings", shown[-1].id) if len(rows) > len(shown) else None
-    return json_answer({"items": [_view(row) for row in shown], "next": cursor})
+    """By number."""
+    return await page_answer(
+        app_state(request),
+        "trainings",
+        read_query(request, PageQuery),
+        read=lambda connection, limit, after: trainings.page(
+            connection, limit=limit, before_id=after[0] if after else None
+        ),
+        position=lambda row: (row.id,),
+        fields=1,
+        view=_view,
+    )
 
 
 @operations.get(
