@@ -11,6 +11,7 @@ import pytest
 from tests.app.api.running import Running
 
 ROW = {"user_id": "a", "item_id": "b"}
+DIGITS = b"9" * 5000
 
 
 def send(service: Running, content: bytes | Iterator[bytes], **headers: str) -> Any:
@@ -42,8 +43,8 @@ MALFORMED = {
     "deep objects": b'{"a":' * 100_000,
     "single quotes": b"{'user_id':'a'}",
     "control character": b'{"user_id":"a\nb","item_id":"b"}',
-    "5,000 digits": b'{"user_id":"a","item_id":"b","value":' + b"9" * 5000 + b"}",
-    "5,000 digits as an id": b'{"user_id":' + b"9" * 5000 + b',"item_id":"b"}',
+    "5,000 digits": DIGITS,
+    "5,000 digits and no end": b'{"user_id":"a","item_id":"b","value":' + DIGITS,
     "a bare word": b"nonsense",
     "null": b"null",
 }
@@ -64,6 +65,17 @@ ROW_ERRORS = {
     "NUL": (b'{"user_id":"a\\u0000","item_id":"b"}', "/user_id"),
     "repeated name": (b'[{"user_id":"a","item_id":"b","value":1,"value":2}]', "/0/value"),
     "repeated name in the context": (b'{"user_id":"a","item_id":"b","context":{"x":1,"x":2}}', "/context"),
+    "5,000 digits": (
+        b'[{"user_id":"a","item_id":"b"},{"user_id":"a","item_id":"b","value":' + DIGITS + b"}]",
+        "/1/value",
+    ),
+    "minus 5,000 digits": (b'{"user_id":"a","item_id":"b","value":-' + DIGITS + b"}", "/value"),
+    "5,000 digits and a fraction": (b'{"user_id":"a","item_id":"b","value":' + DIGITS + b".5}", "/value"),
+    "an exponent of 5,000 digits": (b'{"user_id":"a","item_id":"b","value":1e' + DIGITS + b"}", "/value"),
+    "5,000 digits as an id": (b'[{"user_id":' + DIGITS + b',"item_id":"b"}]', "/0/user_id"),
+    "5,000 digits as a time": (b'{"user_id":"a","item_id":"b","timestamp":' + DIGITS + b"}", "/timestamp"),
+    "5,000 digits in the context": (b'{"user_id":"a","item_id":"b","context":{"x":' + DIGITS + b"}}", "/context"),
+    "5,000 digits where a text belongs": (b'{"user_id":"a","item_id":"b","event_type":' + DIGITS + b"}", "/event_type"),
     "257 digits": (b'{"user_id":' + b"9" * 257 + b',"item_id":"b"}', "/user_id"),
 }
 
@@ -74,6 +86,29 @@ def test_a_value_that_json_allows_and_we_do_not_is_pointed_at(shared: Running, n
     response = send(shared, body)
     assert is_problem(response, 422)
     assert [entry["pointer"] for entry in response.json()["errors"]] == [pointer]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "pointer"),
+    [
+        ("/predict", b'{"user_id":"a","item_ids":["b",' + DIGITS + b"]}", "/item_ids/1"),
+        ("/predict", b'{"pairs":[{"user_id":"a","item_id":' + DIGITS + b"}]}", "/pairs/0/item_id"),
+        ("/trainings", b'{"config":{"embedding_dim":' + DIGITS + b"}}", "/config/embedding_dim"),
+        ("/trainings", b'{"config":{"learning_rate":' + DIGITS + b"}}", "/config/learning_rate"),
+        ("/trainings", b'{"note":' + DIGITS + b"}", "/note"),
+    ],
+)
+def test_a_number_too_long_to_read_is_pointed_at_everywhere(
+    shared: Running, path: str, body: bytes, pointer: str
+) -> None:
+    response = shared.client.post(path, content=body)
+    assert is_problem(response, 422)
+    assert [entry["pointer"] for entry in response.json()["errors"]] == [pointer]
+
+
+def test_an_id_too_long_to_read_is_refused_for_its_length(shared: Running) -> None:
+    response = send(shared, b'{"user_id":' + DIGITS + b',"item_id":"b"}')
+    assert [entry["code"] for entry in response.json()["errors"]] == ["id_too_long"]
 
 
 def test_a_surrogate_pair_is_one_character(service: Running) -> None:
