@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -13,13 +14,16 @@ from app.state import app_state
 T = TypeVar("T")
 
 _JSON_TYPES = frozenset({"application/json", "text/json"})
+_CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
+# A quoted value is taken as a whole, so that nothing inside it is read as a parameter. The possessive quantifiers keep
+# the time linear in a header of up to 64 KiB.
+_PARAMETER = re.compile(r'(?:^|;)\s*+([^=;\s]++)\s*+=\s*+("(?:[^"\\]|\\.)*+"|[^;]*+)')
 
 
 async def read_body(request: Request) -> bytes:
-    """The whole body. Raises: ApiError 413 beyond LIKEWISE_MAX_BODY_BYTES, 415 for what is clearly not JSON."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind and kind not in _JSON_TYPES and not kind.endswith("+json"):
-        raise ApiError(415, "unsupported_media_type", "send the body as Content-Type: application/json")
+    """The whole body. Raises: ApiError 413 beyond LIKEWISE_MAX_BODY_BYTES, 415 for what is clearly not JSON in
+    UTF-8."""
+    _check_type(request.headers.get("content-type", ""))
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise ApiError(415, "unsupported_media_type", "send the body without a Content-Encoding")
     limit = app_state(request).settings.max_body_bytes
@@ -32,6 +36,16 @@ async def read_body(request: Request) -> bytes:
         if len(body) > limit:
             raise _too_large(limit)
     return bytes(body)
+
+
+def _check_type(content_type: str) -> None:
+    kind, _, parameters = content_type.partition(";")
+    kind = kind.strip().lower()
+    if kind and kind not in _JSON_TYPES and not kind.endswith("+json"):
+        raise ApiError(415, "unsupported_media_type", "send the body as Content-Type: application/json")
+    for name, value in _PARAMETER.findall(parameters):
+        if name.lower() == "charset" and value.strip().strip('"').lower() not in _CHARSETS:
+            raise ApiError(415, "unsupported_media_type", "send the body in UTF-8: leave charset out, or write utf-8")
 
 
 def _too_large(limit: int) -> ApiError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -140,7 +141,41 @@ def test_a_body_of_another_kind_is_415(shared: Running, kind: str) -> None:
     assert is_problem(send(shared, b"[]", **{"content-type": kind}), 415)
 
 
-@pytest.mark.parametrize("kind", ["", "application/json", "Application/JSON; charset=utf-8", "application/vnd.x+json"])
+@pytest.mark.parametrize(
+    "charset",
+    ["utf-16", "latin-1", '"ISO-8859-1"', "utf-8; charset=utf-16", "", '"', "utf-8utf-8", "x" * 1000, "utf-8,utf-16"],
+)
+@pytest.mark.parametrize("before", ["; ", ";", ' ; v="1"; ', "; v=1;"])
+def test_a_body_in_another_charset_is_415(shared: Running, before: str, charset: str) -> None:
+    kind = f"application/json{before}Charset={charset}"
+    response = send(shared, json.dumps(ROW).encode(), **{"content-type": kind})
+    assert is_problem(response, 415)
+    assert "UTF-8" in response.json()["detail"]
+
+
+def test_a_content_type_of_any_length_is_read_in_no_time(shared: Running) -> None:
+    started = time.perf_counter()
+    for part in ("x", " ", ";", ";x=", '"', ';x="', ";x", "\\"):
+        send(shared, b"[]", **{"content-type": "application/json;" + part * (60_000 // len(part))})
+    assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "",
+        "application/json",
+        "Application/JSON; charset=utf-8",
+        'application/json;CHARSET="UTF-8"',
+        "application/json ; charset = utf8",
+        "application/json; charset=us-ascii; v=1",
+        'application/json; profile="a; charset=utf-16"',
+        'application/json; profile="a\\"; charset=utf-16"',
+        "application/json;",
+        "application/json; odd",
+        "application/vnd.x+json",
+    ],
+)
 def test_json_may_be_called_by_any_of_its_names_or_none(shared: Running, kind: str) -> None:
     assert send(shared, b"[]", **{"content-type": kind}).status_code == 422
 
