@@ -87,12 +87,12 @@ class SnapshotStore:
         except ValueError as error:
             raise SnapshotError(snapshot_folder, "arrays", str(error)) from error
 
-    def latest_history(self, store_id: str) -> tuple[Histories, Watermark, str] | None:
-        """The newest history of this store that loads, its watermark and its folder's name; None without one.
+    def latest_history(self, store_id: str, names: Collection[str]) -> tuple[Histories, Watermark, str] | None:
+        """The newest of some histories that loads, its watermark and its folder's name; None without one.
 
         What does not load (damaged, of another store) is skipped with a warning in the log.
         """
-        for name in reversed(self.names("history")):
+        for name in sorted(names, reverse=True):
             try:
                 snapshot = load_snapshot(self.folder("history", name), kind="history", store_id=store_id)
                 histories = Histories.from_arrays(snapshot.arrays, snapshot.facts)

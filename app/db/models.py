@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from app.db import tables
+from app.db.statements import among
 from app.db.watermark import Watermark
 
 _t = tables.models.c
@@ -47,6 +49,11 @@ def active(connection: sa.Connection) -> ModelRow | None:
 def get(connection: sa.Connection, version: int) -> ModelRow | None:
     """A version by its number; None for one that never was."""
     return _one(connection, _t.version == version)
+
+
+def published(connection: sa.Connection, folders: Sequence[str]) -> set[str]:
+    """Those of `folders` that a version of this store was published under."""
+    return set(connection.scalars(sa.select(_t.folder).where(among(connection, _t.folder, folders))))
 
 
 def page(connection: sa.Connection, *, limit: int, before: int | None = None) -> list[ModelRow]:

@@ -12,9 +12,9 @@ import structlog
 
 from app.db import items, keys, models
 from app.db.engine import SchemaOutdated, Store, StoreUnavailable
-from app.db.feed import is_ahead, read_feed
+from app.db.feed import read_feed
 from app.db.keys import KeyRow
-from app.db.watermark import START, Watermark
+from app.db.watermark import START
 from app.live.history import History
 from app.live.live_model import ActiveModel, LiveModel
 from app.snapshots import SnapshotStore
@@ -99,13 +99,7 @@ class Refresher:
         # The model and the histories speak of keys that the restored store may have given to others.
         self._live.swap(None)
         self._history.restart(anew)
-        self._remove_histories_ahead_of(anew.watermark)
         self._base_name = self._refused = None
-
-    def _remove_histories_ahead_of(self, now: Watermark) -> None:
-        while (newest := self._snapshots.latest_history(self._store.store_id())) and is_ahead(newest[1], now):
-            _log.warning("history_removed", snapshot=newest[2], reason="it is ahead of the store, which was restored")
-            self._snapshots.remove("history", newest[2])
 
     def _run(self) -> None:
         wait = self._refresh_seconds
@@ -167,7 +161,10 @@ class Refresher:
         names = self._snapshots.names("history")
         if not names or (self._base_name is not None and names[-1] <= self._base_name):
             return
-        newest = self._snapshots.latest_history(self._store.store_id())
+        with self._store.read() as connection:
+            # What a restored store has lost is not true any more, whatever has come since: it knows no such version.
+            published = models.published(connection, names)
+        newest = self._snapshots.latest_history(self._store.store_id(), published)
         if newest is None:
             return
         histories, watermark, name = newest

@@ -131,11 +131,11 @@ def test_a_save_that_fails_leaves_nothing_behind(snapshots: SnapshotStore) -> No
 
 
 def test_the_newest_history_is_found_with_its_watermark(snapshots: SnapshotStore) -> None:
-    assert snapshots.latest_history(STORE) is None
+    assert snapshots.latest_history(STORE, snapshots.names("history")) is None
     save_history(snapshots, "2", user="bob")
     save_history(snapshots, "1", user="ann")
 
-    found = snapshots.latest_history(STORE)
+    found = snapshots.latest_history(STORE, snapshots.names("history"))
 
     assert found is not None
     histories, watermark, name = found
@@ -151,7 +151,7 @@ def test_damaged_and_foreign_histories_are_passed_over(snapshots: SnapshotStore)
     (snapshots.folder("history", "3") / "manifest.json").write_text("{")
     (snapshots.folder("history", "2") / "times_us.bin").write_bytes(b"\0" * 8)
 
-    found = snapshots.latest_history(STORE)
+    found = snapshots.latest_history(STORE, snapshots.names("history"))
 
     assert found is not None
     assert found[2] == "1"

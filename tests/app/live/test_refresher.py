@@ -199,6 +199,26 @@ def test_a_store_restored_to_an_older_state_is_followed_as_it_is_now(
     restored.dispose()
 
 
+def test_a_restored_store_that_was_filled_again_before_anybody_looked_is_followed_as_it_is_now(
+    sqlite_store: Store, tmp_path: Path, model_dir: Path
+) -> None:
+    post(sqlite_store, ("ann", "tea"))
+    backup = tmp_path / "backup.db"
+    sqlite_store.dispose()
+    shutil.copy(str(sqlite_store.engine.url.database), backup)
+    post(sqlite_store, ("bob", "cup"), ("bob", "jam"))
+    publish_model(sqlite_store, model_dir)
+
+    restored = open_store(f"sqlite:///{backup}")
+    # As many rows as were lost: their ids say nothing.
+    post(restored, ("cid", "cup"), ("cid", "tea"), ("dan", "jam"))
+    replica = Replica(restored, model_dir)
+    replica.refresher.poll()
+    assert (replica.seen("cid"), replica.seen("dan")) == ({"cup", "tea"}, {"jam"})
+    assert replica.history.user_key("bob") is None
+    restored.dispose()
+
+
 def test_a_snapshot_that_was_only_late_is_taken_up_later(store: Store, replica: Replica, model_dir: Path) -> None:
     post(store, ("ann", "tea"))
     version = publish_model(store, model_dir)

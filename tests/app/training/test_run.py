@@ -109,7 +109,7 @@ def test_the_history_of_the_same_training_holds_every_event_and_the_names(
 
     outcome = run(hurried, store, snapshots)
 
-    found = snapshots.latest_history(store.store_id())
+    found = snapshots.latest_history(store.store_id(), snapshots.names("history"))
     assert found is not None
     histories, watermark, _ = found
     assert len(histories) == len(rows)
@@ -136,7 +136,7 @@ def test_rows_that_come_during_the_training_are_beyond_its_watermark(
     outcome = run(hurried, store, snapshots, on_progress=progress)
 
     assert (outcome.status, outcome.rows) == ("succeeded", len(two_tastes()))
-    found = snapshots.latest_history(store.store_id())
+    found = snapshots.latest_history(store.store_id(), snapshots.names("history"))
     assert found is not None
     assert found[0].user_key("late") is None
 
