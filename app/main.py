@@ -94,7 +94,7 @@ def _state(settings: Settings, *, loopback: bool, clock: Clock) -> AppState:
         _seen_rule(settings), popularity_half_life_us=(settings.half_life_days or _DEFAULT_HALF_LIFE_DAYS) * DAY_US
     )
     live = LiveModel()
-    keyring = KeyRing(anonymous=loopback or settings.allow_anonymous)
+    keyring = KeyRing(anonymous=loopback or settings.allow_anonymous, any_host=settings.allow_anonymous)
     refresher = Refresher(
         store, snapshots, history, live, refresh_seconds=settings.refresh_seconds, on_keys=keyring.replace
     )

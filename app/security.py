@@ -56,10 +56,12 @@ class KeyRing:
     Args:
         anonymous: whether callers without a key are served while no key was ever made: on a loopback address, or where
             LIKEWISE_ALLOW_ANONYMOUS says so. The first key ends it for good, also when it is revoked later.
+        any_host: whether they may call the service by any name; otherwise an address, or a name without a dot.
     """
 
-    def __init__(self, *, anonymous: bool) -> None:
+    def __init__(self, *, anonymous: bool, any_host: bool = False) -> None:
         self._anonymous = anonymous
+        self._any_host = any_host
         self._keys: dict[str, tuple[str, bytes]] | None = None
 
     def replace(self, keys: Iterable[StoredKey]) -> None:
@@ -74,6 +76,7 @@ class KeyRing:
         presented = _presented(headers)
         if presented is None:
             if self._anonymous and not keys:
+                _refuse_web_pages(headers, any_host=self._any_host)
                 return _ANONYMOUS
             raise _unauthorized("send a key: Authorization: Bearer KEY, or X-API-Key: KEY")
         prefix, _, rest = presented.partition("_")
@@ -105,6 +108,33 @@ def _presented(headers: Headers) -> str | None:
     if kind.lower() != "bearer":
         raise _unauthorized("the Authorization header has the form: Bearer KEY")
     return key.strip()
+
+
+def _refuse_web_pages(headers: Headers, *, any_host: bool) -> None:
+    """Without a key, a page that somebody's browser shows could speak for them. Raises: ApiError 403.
+
+    A page of another origin says so in `Origin`. One whose own name was made to lead here (DNS rebinding) shows in
+    `Host`: such a name is a public one, so it has a dot.
+    """
+    host = headers.get("host", "")
+    origin = headers.get("origin")
+    if origin is not None and origin.partition("://")[2] != host:
+        raise ApiError(403, "forbidden", "a page of another origin needs a key to call this")
+    if not any_host and not _is_local_name(host):
+        raise ApiError(403, "forbidden", "without a key call this by its address, such as 127.0.0.1, or as localhost")
+
+
+def _is_local_name(host: str) -> bool:
+    """Whether a Host header names an address, `localhost` or something without a dot; no public name does."""
+    bracketed = host.startswith("[")
+    name = host[1:].partition("]")[0] if bracketed else host.partition(":")[0]
+    if not bracketed and ("." not in name or name.lower().endswith(".localhost")):
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _unauthorized(detail: str) -> ApiError:

@@ -104,6 +104,34 @@ def test_before_the_keys_were_read_nobody_is_let_in() -> None:
     assert made.authorise(Headers({}), "open").scope == "open"
 
 
+HERE = ["127.0.0.1:8000", "[::1]:8000", "localhost", "app.localhost:8000", "api:8000", "10.0.0.7", ""]
+ELSEWHERE = ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.", "[", "a.b@127.0.0.1.x"]
+
+
+@pytest.mark.parametrize("host", HERE)
+def test_without_a_key_the_service_is_called_by_its_address_or_a_local_name(host: str) -> None:
+    assert ring(keys=()).authorise(Headers({"host": host}), "admin").key_id is None
+    assert ring(keys=()).authorise(Headers({"host": host, "origin": f"http://{host}"}), "admin").key_id is None
+
+
+@pytest.mark.parametrize("host", ELSEWHERE)
+def test_a_name_that_was_made_to_lead_here_needs_a_key(host: str) -> None:
+    assert refusal(ring(keys=()), host=host).status == 403
+    assert ring().authorise(Headers({"host": host, "x-api-key": READER}), "read").key_id == "r1"
+
+
+def test_any_name_will_do_where_anonymous_callers_are_allowed_aloud() -> None:
+    made = KeyRing(anonymous=True, any_host=True)
+    made.replace([])
+    assert made.authorise(Headers({"host": "recommendations.example"}), "admin").key_id is None
+    assert refusal(made, host="recommendations.example", origin="https://evil.example").status == 403
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "http://127.0.0.1:9000", "null", ""])
+def test_a_page_of_another_origin_needs_a_key(origin: str) -> None:
+    assert refusal(ring(keys=()), host="127.0.0.1:8000", origin=origin).status == 403
+
+
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost", "LOCALHOST", "::ffff:127.0.0.1"]
 )
