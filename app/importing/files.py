@@ -10,7 +10,7 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -56,6 +56,10 @@ def format_of(path: Path) -> str:
         raise BadFile(f"{path.name}: the name ends in none of {', '.join(_FORMATS)}, with or without .gz") from None
 
 
+class _BadHeader(Exception):
+    """The first row of a CSV file does not name its columns."""
+
+
 class RecordFile:
     """The records of one file; iterate once.
 
@@ -63,12 +67,14 @@ class RecordFile:
         path: a file whose name says the format.
         columns: the columns a CSV file may have, each with what makes a value of a cell's text. An empty cell is an
             absent field.
+        required: those of them that a CSV file must have.
     Raises: BadFile when the name says no format, the file cannot be opened or read, or the header is wrong.
     """
 
-    def __init__(self, path: Path, *, columns: Mapping[str, CellReader]) -> None:
+    def __init__(self, path: Path, *, columns: Mapping[str, CellReader], required: Collection[str] = ()) -> None:
         self._path = path
         self._columns = columns
+        self._required = required
         self._format = format_of(path)
         try:
             self._raw: BinaryIO = path.open("rb")
@@ -91,8 +97,11 @@ class RecordFile:
         zipped = self._path.suffix.lower() == ".gz"
         lines = _lines(gzip.GzipFile(fileobj=self._raw).readline if zipped else self._raw.readline)
         try:
-            yield from _csv_records(lines, self._columns) if self._format == "csv" else _ndjson_records(lines)
-        except (EOFError, zlib.error, OSError) as error:
+            if self._format == "csv":
+                yield from _csv_records(lines, self._columns, self._required)
+            else:
+                yield from _ndjson_records(lines)
+        except (EOFError, zlib.error, OSError, _BadHeader) as error:
             raise BadFile(f"{self._path.name}: {error}") from error
 
 
@@ -137,10 +146,12 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return fields
 
 
-def _csv_records(lines: Iterator[bytes | None], columns: Mapping[str, CellReader]) -> Iterator[Record | BadLine]:
+def _csv_records(
+    lines: Iterator[bytes | None], columns: Mapping[str, CellReader], required: Collection[str]
+) -> Iterator[Record | BadLine]:
     texts = (_TOO_LONG if line is None else line.decode("utf-8", "surrogateescape") for line in lines)
     reader = csv.reader(texts, strict=True)
-    header = _header(reader, columns)
+    header = _header(reader, columns, required)
     readers = [columns[name] for name in header]
     while True:
         number = reader.line_num + 1
@@ -155,18 +166,20 @@ def _csv_records(lines: Iterator[bytes | None], columns: Mapping[str, CellReader
             yield _csv_record(number, cells, header, readers)
 
 
-def _header(reader: Iterator[list[str]], columns: Mapping[str, CellReader]) -> list[str]:
+def _header(reader: Iterator[list[str]], columns: Mapping[str, CellReader], required: Collection[str]) -> list[str]:
     try:
         header = [name.strip() for name in next(reader, [])]
     except csv.Error as error:
-        raise BadFile(f"line 1: the header cannot be read as CSV: {error}") from error
+        raise _BadHeader(f"line 1: the header cannot be read as CSV: {error}") from error
     if not header:
-        raise BadFile("line 1: there is no header row; a CSV file names its columns first")
+        raise _BadHeader("line 1: there is no header row; a CSV file names its columns first")
     if unknown := sorted(set(header) - columns.keys()):
         shown = ascii(unknown[0][:64])
-        raise BadFile(f"line 1: the column {shown} is not known; columns are {', '.join(columns)}")
+        raise _BadHeader(f"line 1: the column {shown} is not known; columns are {', '.join(columns)}")
     if len(set(header)) != len(header):
-        raise BadFile("line 1: a column is named twice")
+        raise _BadHeader("line 1: a column is named twice")
+    if missing := [name for name in required if name not in header]:
+        raise _BadHeader(f"line 1: the column {missing[0]} is missing")
     return header
 
 

@@ -9,6 +9,7 @@ from app.importing.rows import INTERACTION_COLUMNS, interaction
 
 INTERACTIONS: RowKind[interactions.NewInteraction] = RowKind(
     columns=INTERACTION_COLUMNS,
+    required=("user_id", "item_id"),
     read=lambda record, now_us: interaction(record, now_us=now_us),
     store=lambda connection, rows, now_us: interactions.append(connection, rows, received_us=now_us).accepted,
 )
@@ -16,6 +17,7 @@ INTERACTIONS: RowKind[interactions.NewInteraction] = RowKind(
 
 ITEMS: RowKind[items.NewItem] = RowKind(
     columns=ITEM_COLUMNS,
+    required=("item_id",),
     read=lambda record, _: item(record),
     store=lambda connection, rows, now_us: items.upsert(connection, rows, now_us=now_us),
 )

@@ -30,12 +30,13 @@ class RowKind(Generic[RowT]):
     """How one kind of file is read and stored.
 
     Attributes:
-        columns: the columns a CSV file may have.
+        columns, required: the columns a CSV file may have, and those that it must.
         read: a record as a row, or what is wrong with it; given the time received in microseconds.
         store: rows into the store, in the caller's transaction; given that time too. Returns how many were new.
     """
 
     columns: Mapping[str, CellReader]
+    required: tuple[str, ...]
     read: Callable[[Record | BadLine, int], RowT | BadLine]
     store: Callable[[Connection, list[RowT], int], int]
 
@@ -92,7 +93,7 @@ def _batches(
     path: Path, kind: RowKind[RowT], report: ImportReport, *, clock: Clock, phase: Phase, on_progress: OnProgress
 ) -> Iterator[list[RowT]]:
     done = 0
-    with RecordFile(path, columns=kind.columns) as records:
+    with RecordFile(path, columns=kind.columns, required=kind.required) as records:
         rows = _good_rows(records, kind, report, clock)
         while batch := list(islice(rows, BATCH_ROWS)):
             yield batch

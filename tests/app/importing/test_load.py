@@ -114,6 +114,17 @@ def test_an_unknown_column_refuses_the_file_whatever_on_error_says(sqlite_store:
         load(written(tmp_path / "a.csv", "user_id,item_id,rating\na,b,5\n"), sqlite_store, "skip")
 
 
+@pytest.mark.parametrize("column", ["user_id", "item_id"])
+def test_a_missing_column_refuses_the_file_instead_of_each_row(
+    sqlite_store: Store, tmp_path: Path, column: str
+) -> None:
+    other = {"user_id": "item_id", "item_id": "user_id"}[column]
+    with pytest.raises(BadFile, match=f"a.csv: line 1: the column {column} is missing"):
+        load(written(tmp_path / "a.csv", f"{other}\na\nb\n"), sqlite_store, "skip")
+    with pytest.raises(BadFile, match="the column item_id is missing"):
+        load_items(written(tmp_path / "a.csv", "title\na\n"), sqlite_store, "skip")
+
+
 def test_progress_reaches_the_end_of_the_file(sqlite_store: Store, tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", "user_id,item_id\n" + "".join(f"u{n},i\n" for n in range(25_000)))
     told: list[tuple[Phase, int, int, int]] = []
