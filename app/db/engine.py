@@ -14,17 +14,22 @@ import sqlalchemy as sa
 from app.db import tables
 from app.db.errors import (
     UPGRADE_COMMAND,
+    SchemaForeign,
     SchemaNewer,
     SchemaOutdated,
     StoreBusy,
     StoreConflict,
     StoreFull,
     StoreUnavailable,
+    StoreUnusable,
+    of_file,
     translated,
 )
 from app.db.sqlite import prepare_file, sqlite_engine, sqlite_module
+from app.db.url import parsed
 
 __all__ = [
+    "SchemaForeign",
     "SchemaNewer",
     "SchemaOutdated",
     "Store",
@@ -32,10 +37,9 @@ __all__ = [
     "StoreConflict",
     "StoreFull",
     "StoreUnavailable",
+    "StoreUnusable",
     "open_store",
 ]
-
-_POSTGRES_SCHEMES = {"postgresql", "postgres", "postgresql+psycopg"}
 
 
 class Store:
@@ -122,7 +126,7 @@ class Store:
             finally:
                 connection.close()
         except sa.exc.SQLAlchemyError as error:
-            if (known := translated(error)) is error:
+            if (known := translated(error, place=self.url)) is error:
                 raise
             raise known from error
 
@@ -156,16 +160,16 @@ def open_store(database_url: str, *, deadline_seconds: float = 10.0, sqlite_driv
     Connects at first use. `deadline_seconds`: how long a lock, a connection or a statement may take. `sqlite_driver`:
     another DB-API module than the best one installed.
 
-    Raises: ValueError for a URL that names neither (the message repeats no password); StoreUnavailable where the file
-    cannot be created.
+    Raises: ValueError for a URL that names neither (the message repeats no password); StoreUnusable where the file
+    cannot be made or opened, StoreFull or StoreUnavailable where it may be later.
     """
-    url = _parsed(database_url)
+    url = parsed(database_url)
     if url.drivername == "sqlite":
-        path = _file_of(url)
+        path = Path(url.database or "").absolute()
         try:
             prepare_file(path)
         except OSError as error:
-            raise StoreUnavailable(f"the store's file {path} cannot be opened: {error.strerror}") from error
+            raise of_file(error, path) from error
         driver = sqlite_driver or sqlite_module()
         return Store(sqlite_engine(path, deadline_seconds=deadline_seconds, driver=driver), driver=driver)
     return Store(_postgres_engine(url, deadline_seconds=deadline_seconds))
@@ -176,25 +180,3 @@ def _postgres_engine(url: sa.URL, *, deadline_seconds: float | None) -> sa.Engin
     from app.db.postgres import postgres_engine
 
     return postgres_engine(url, deadline_seconds=deadline_seconds)
-
-
-def _parsed(database_url: str) -> sa.URL:
-    try:
-        url = sa.make_url(database_url)
-    except (sa.exc.ArgumentError, ValueError):
-        raise ValueError("the database URL cannot be read; expected sqlite:///path or postgresql://...") from None
-    if url.drivername in _POSTGRES_SCHEMES:
-        # A password among the options would be repeated wherever the URL is shown.
-        hidden = url.query.get("password")
-        if isinstance(hidden, str):
-            url = url.difference_update_query(["password"]).set(password=hidden)
-        return url.set(drivername="postgresql+psycopg")
-    if url.drivername == "sqlite":
-        return url
-    raise ValueError(f"the database URL's scheme is {url.drivername!r}; expected sqlite or postgresql")
-
-
-def _file_of(url: sa.URL) -> Path:
-    if not url.database or url.database == ":memory:" or url.database.startswith("file:") or url.query or url.host:
-        raise ValueError("an embedded store is a file: sqlite:///relative/path.db or sqlite:////absolute/path.db")
-    return Path(url.database).absolute()

@@ -12,11 +12,21 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 import migrations
-from app.db.engine import SchemaNewer, SchemaOutdated, Store
+from app.db.engine import SchemaForeign, SchemaNewer, SchemaOutdated, Store
 from app.db.errors import UPGRADE_COMMAND
 
 # The name of the lock in PostgreSQL's table of advisory locks; any constant that nothing else in the database uses.
 _LOCK = 0x4C494B45
+_VERSION_TABLE = "alembic_version"
+# By these tables a store is known, whichever version of the program made it.
+_LANDMARKS = {"store", "interactions", "active_model"}
+# Without what belongs to an extension: PostGIS, for one, comes with a table in the same schema.
+_POSTGRES_TABLES = sa.text(
+    "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p', 'f')"
+    " AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
+    " AND NOT EXISTS (SELECT 1 FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid"
+    " AND deptype = 'e')"
+)
 
 
 @cache
@@ -34,19 +44,27 @@ def current(store: Store) -> str | None:
         return _revision(connection)
 
 
+def examined(store: Store) -> str | None:
+    """`current()`, after a look at whose tables these are.
+
+    Raises: SchemaForeign where another program's are; SchemaNewer; StoreUnavailable.
+    """
+    # One state throughout: a migration that commits between two looks would seem to be somebody else's.
+    with store.read(repeatable=True) as connection:
+        return _examined(connection)
+
+
 def upgrade(store: Store) -> None:
     """Bring the schema to `head()`, all in one transaction; a store that is there already is left alone.
 
     Safe to start from several processes at once: one migrates, the others wait and find nothing left to do.
 
-    Raises: StoreUnavailable; SchemaNewer if a newer program has been here.
+    Raises: StoreUnavailable; SchemaNewer if a newer program has been here; SchemaForeign if another one has.
     """
     with store.write_unhurried() as connection:
         if store.dialect == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-        found = _revision(connection)
-        _refuse_newer(found)
-        if found != head():
+        if _examined(connection) != head():
             config = _config()
             config.attributes["connection"] = connection
             alembic.command.upgrade(config, "head")
@@ -55,10 +73,9 @@ def upgrade(store: Store) -> None:
 def ensure_schema(store: Store) -> None:
     """Make sure that the schema is `head()`: migrates an embedded store, and only looks at PostgreSQL.
 
-    Raises: SchemaOutdated, naming the command that helps; SchemaNewer; StoreUnavailable.
+    Raises: SchemaOutdated, naming the command that helps; SchemaNewer; SchemaForeign; StoreUnavailable.
     """
-    found = current(store)
-    _refuse_newer(found)
+    found = examined(store)
     if found == head():
         return
     if store.dialect == "sqlite":
@@ -68,9 +85,24 @@ def ensure_schema(store: Store) -> None:
         raise SchemaOutdated(f"the store is {state}, this program needs schema {head()}; run: {UPGRADE_COMMAND}")
 
 
-def _refuse_newer(found: str | None) -> None:
+def _examined(connection: sa.Connection) -> str | None:
+    tables, found = _tables(connection), _revision(connection)
+    others = sorted(tables - {_VERSION_TABLE})
+    if (others and found is None) or (found is not None and not tables >= _LANDMARKS):
+        example = others[0] if others else _VERSION_TABLE
+        raise SchemaForeign(
+            f"the database holds other data, its table {example!r} for one; name a store of its own for Likewise in "
+            "LIKEWISE_DATABASE_URL"
+        )
     if found is not None and found not in _known_revisions():
         raise SchemaNewer(f"the store is at schema {found}, which this program does not know; run a newer program")
+    return found
+
+
+def _tables(connection: sa.Connection) -> set[str]:
+    if connection.dialect.name == "postgresql":
+        return set(connection.scalars(_POSTGRES_TABLES))
+    return set(sa.inspect(connection).get_table_names())
 
 
 @cache
@@ -79,7 +111,8 @@ def _known_revisions() -> frozenset[str]:
 
 
 def _revision(connection: sa.Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    # All of them: another program's history may have several heads, ours has one.
+    return ", ".join(sorted(MigrationContext.configure(connection).get_current_heads())) or None
 
 
 def _config() -> Config:

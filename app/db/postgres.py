@@ -51,7 +51,14 @@ class DeadlineConnection(psycopg.Connection[Any]):
 
 
 def postgres_engine(url: sa.URL, *, deadline_seconds: float | None) -> sa.Engine:
-    """An engine with a pool of at most ten connections; `deadline_seconds` None is for what may take long."""
+    """An engine with a pool of at most ten connections; `deadline_seconds` None is for what may take long.
+
+    Raises: ValueError for an option in the URL that PostgreSQL's library does not know.
+    """
+    try:
+        psycopg.conninfo.make_conninfo("", **dict.fromkeys(url.query, "0"))
+    except psycopg.ProgrammingError as error:
+        raise ValueError(str(error).strip()) from None
     limit = deadline_seconds if deadline_seconds is not None else 60.0
     settings: dict[str, Any] = {
         "application_name": "likewise",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
+import stat
 import time
 from pathlib import Path
 from types import ModuleType
@@ -27,10 +29,18 @@ def sqlite_module() -> ModuleType:
 def prepare_file(path: Path) -> None:
     """Create the folder and an empty file that only the owner may read; a file that exists keeps its permissions.
 
-    Raises: OSError.
+    Raises: OSError where the file cannot be read and written, or no journal can be made beside it.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    # O_NONBLOCK: a pipe of that name must not hold the process up.
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o600)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+    finally:
+        os.close(handle)
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "its folder cannot be written")
 
 
 def sqlite_engine(path: Path, *, deadline_seconds: float, driver: ModuleType) -> sa.Engine:

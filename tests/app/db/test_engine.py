@@ -123,19 +123,6 @@ def test_a_full_disk_is_told_apart(sqlite_store: Store) -> None:
     assert store_rows(sqlite_store, [row()]).accepted == 1
 
 
-def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
-    path = tmp_path / "letter.db"
-    path.write_text("dear store, " * 100)
-    with opened(f"sqlite:///{path}") as store, pytest.raises(StoreUnavailable, match="not a database"):
-        store.store_id()
-
-
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StoreUnavailable, match=r"file/s\.db cannot be opened"):
-        open_store(f"sqlite:///{tmp_path}/file/s.db")
-
-
 # -- both -------------------------------------------------------------------------------------------------------------
 
 
@@ -183,17 +170,9 @@ def test_the_identity_is_a_uuid_that_stays(store: Store) -> None:
     assert store.store_id() == found
 
 
-@pytest.mark.parametrize(
-    "url", ["sqlite://", "sqlite:///:memory:", "sqlite:///x.db?mode=memory", "sqlite:///file:x.db"]
-)
-def test_an_embedded_store_must_be_a_file(url: str) -> None:
-    with pytest.raises(ValueError, match="is a file"):
-        open_store(url)
-
-
-@pytest.mark.parametrize("url", ["mysql://me:sesame@host/db", "sesame", "postgresql://me:sesame@host:port/db", ""])
-def test_other_urls_are_refused_without_repeating_them(url: str) -> None:
-    with pytest.raises(ValueError, match="expected sqlite") as caught:
+@pytest.mark.parametrize("url", ["sqlite://", "mysql://me:sesame@host/db", "postgresql://me:sesame@h/d?nonsense=1"])
+def test_a_url_that_no_database_has_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(ValueError, match=r"in-memory|SQLite or PostgreSQL|nonsense") as caught:
         open_store(url)
     assert "sesame" not in str(caught.value)
 

@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from app.db import migrate, tables
-from app.db.engine import SchemaNewer, SchemaOutdated, Store, open_store
+from app.db.engine import SchemaForeign, SchemaNewer, SchemaOutdated, Store, open_store
 from tests.app.db.rows import row, store_rows
 
 
@@ -117,6 +117,55 @@ def test_a_schema_newer_than_the_program_is_refused_and_left_alone(store: Store)
         with pytest.raises(SchemaNewer, match="9999"):
             step(store)
     assert migrate.current(store) == "9999"
+
+
+FOREIGN = {
+    "tables": ["CREATE TABLE users (id integer)"],
+    "another history": [
+        "CREATE TABLE alembic_version (version_num varchar(32))",
+        "INSERT INTO alembic_version VALUES ('ab')",
+    ],
+    "a history that looks like ours": [
+        "CREATE TABLE alembic_version (version_num varchar(32))",
+        "INSERT INTO alembic_version VALUES ('0001')",
+        "CREATE TABLE users (id integer)",
+    ],
+    "a history with two heads": [
+        "CREATE TABLE alembic_version (version_num varchar(32))",
+        "INSERT INTO alembic_version VALUES ('ab'), ('cd')",
+    ],
+}
+
+
+@pytest.mark.parametrize("statements", FOREIGN.values(), ids=FOREIGN.keys())
+def test_the_tables_of_another_program_are_refused_and_left_alone(empty: Store, statements: list[str]) -> None:
+    with empty.write() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+        before = sa.inspect(connection).get_table_names()
+    for step in (migrate.ensure_schema, migrate.upgrade, migrate.examined):
+        with pytest.raises(
+            SchemaForeign, match=r"^the database holds other data, its table '\w+' for one; name [^\n]+$"
+        ):
+            step(empty)
+    with empty.read() as connection:
+        assert sa.inspect(connection).get_table_names() == before
+
+
+@pytest.mark.postgres
+def test_tables_of_other_schemas_and_of_extensions_are_no_other_data(postgres_url: str) -> None:
+    store = open_store(postgres_url)
+    try:
+        with store.write() as connection:
+            connection.exec_driver_sql("CREATE SCHEMA shop")
+            connection.exec_driver_sql("CREATE TABLE shop.users (id integer)")
+            connection.exec_driver_sql("CREATE TABLE of_an_extension (id integer)")
+            # An extension of the server's own stands for one that comes with a table, such as PostGIS.
+            connection.exec_driver_sql("ALTER EXTENSION plpgsql ADD TABLE of_an_extension")
+        migrate.upgrade(store)
+        assert migrate.examined(store) == migrate.head()
+    finally:
+        store.dispose()
 
 
 KEYED = {
