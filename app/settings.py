@@ -9,18 +9,24 @@ import difflib
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from pydantic.fields import FieldInfo
 
+from app.db.url import parsed
 from app.errors import ConfigurationError
 
 PREFIX = "LIKEWISE_"
 SECRETS_FOLDER = Path("/run/secrets")
+# What others call a setting is here an option of `likewise serve`.
+_OPTIONS = {f"{PREFIX}HOST": "--host 127.0.0.1", f"{PREFIX}PORT": "--port 8000", f"{PREFIX}WORKERS": "--workers 1"}
+# How much of a name must agree with a setting's before that is offered as what was meant.
+_NEAR = 0.6
+# What the system hands over for bytes that are not UTF-8, and a character that no file or URL may hold.
+_UNREADABLE = re.compile("[\x00\ud800-\udfff]")
 EVENT_TYPE = re.compile(r"[a-z0-9_.-]{1,64}")
 
 HIDE: Literal["hide"] = "hide"
@@ -66,17 +72,8 @@ def _event_types(value: object) -> object:
 
 def _database_url(value: object) -> object:
     """Refuse what cannot be opened, without repeating it: it may hold a password."""
-    if not isinstance(value, str):
-        return value
-    try:
-        url = make_url(value)
-    except (ArgumentError, ValueError):
-        raise ValueError("write sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME") from None
-    backend = url.get_backend_name()
-    if backend not in ("sqlite", "postgresql"):
-        raise ValueError("the store is SQLite (sqlite:///PATH) or PostgreSQL (postgresql://...)")
-    if backend == "sqlite" and url.database in (None, "", ":memory:"):
-        raise ValueError("an in-memory store would lose acknowledged interactions; name a file: sqlite:///PATH")
+    if isinstance(value, str):
+        parsed(value)
     return value
 
 
@@ -114,7 +111,11 @@ class Settings(BaseModel):
     seen_days: float | None = Field(None, gt=0, le=36_500)
     repeats: Annotated[Literal["auto", "exclude", "include"], BeforeValidator(_lower)] = "auto"
 
+    retention_days: float | None = Field(None, gt=0, le=36_500)
+
     max_body_bytes: int = Field(1024 * 1024, ge=1024, le=64 * 1024 * 1024)
+    max_bulk_bytes: int = Field(1024**3, ge=1024, le=1024**4)
+    rate_limit_per_second: float | None = Field(None, gt=0, le=1e6)
     shutdown_delay_seconds: float = Field(0.0, ge=0, le=300)
     allow_anonymous: bool = False
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
@@ -134,19 +135,33 @@ def load_settings(environ: Mapping[str, str] | None = None, *, secrets_folder: P
         secrets_folder: files named like the variables, in upper or lower case; need not exist.
     Raises: ConfigurationError with one line that names the variable and never shows a value.
     """
-    given = _from_files(secrets_folder)
-    given |= {
-        name: value for name, value in (os.environ if environ is None else environ).items() if name.startswith(PREFIX)
-    }
+    given = _from_files(secrets_folder) | _from_variables(os.environ if environ is None else environ)
     known = {variable_name(field): field for field in Settings.model_fields}
     for name in sorted(given.keys() - known.keys()):
-        nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-        raise ConfigurationError(f"{name} is not a setting of Likewise; the nearest is {nearest}")
+        raise ConfigurationError(_unknown(name, known))
     values = {known[name]: value.strip() for name, value in given.items() if value.strip()}
+    for field, value in values.items():
+        if _UNREADABLE.search(value):
+            raise ConfigurationError(f"{variable_name(field)} is wrong: it holds bytes that are not UTF-8 text")
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
         raise ConfigurationError(_one_line(error)) from None
+
+
+def _from_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    # In lower case too, though no setting is: it would be without effect, and nobody would be told.
+    return {name: value for name, value in environ.items() if name.upper().startswith(PREFIX)}
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    if option := _OPTIONS.get(name.upper()):
+        return f"{name} is not a setting of Likewise, but an option of the command: likewise serve {option}"
+    # Without the prefix, which would make any two names look alike.
+    bare = {other.removeprefix(PREFIX): other for other in known}
+    nearest = difflib.get_close_matches(name.upper().removeprefix(PREFIX), bare, n=1, cutoff=_NEAR)
+    hint = f"the nearest is {bare[nearest[0]]}" if nearest else "docs/configuration.md lists those there are"
+    return f"{name} is not a setting of Likewise; {hint}"
 
 
 def _from_files(folder: Path) -> dict[str, str]:
@@ -166,6 +181,25 @@ def _from_files(folder: Path) -> dict[str, str]:
 
 def _one_line(error: ValidationError) -> str:
     first: Any = error.errors(include_url=False, include_input=False)[0]
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    shown = message if first["type"] == "value_error" else f"it should be {message}"
-    return f"{variable_name(str(first['loc'][0]))} is wrong: {shown}"
+    field = str(first["loc"][0])
+    own_words = first["msg"].removeprefix("Value error, ") if first["type"] == "value_error" else None
+    return f"{variable_name(field)} is wrong: {own_words or _wanted(Settings.model_fields[field])}"
+
+
+def _wanted(field: FieldInfo) -> str:
+    """What to write for a setting that is a choice or a number, in words of our own."""
+    choices = get_args(field.annotation)
+    if get_origin(field.annotation) is Literal:
+        return f"write {', '.join(choices[:-1])} or {choices[-1]}"
+    if field.annotation is bool:
+        return "write true or false"
+    kind = "a whole number" if field.annotation is int else "a number"
+    bound = {
+        side: getattr(limit, side) for limit in field.metadata for side in ("ge", "gt", "le") if hasattr(limit, side)
+    }
+    least = f"from {_shown(bound['ge'])}" if "ge" in bound else f"over {_shown(bound['gt'])} and up"
+    return f"write {kind} {least} to {_shown(bound['le'])}"
+
+
+def _shown(number: float) -> str:
+    return f"{number:,.0f}" if number == int(number) else f"{number:g}"

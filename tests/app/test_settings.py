@@ -37,6 +37,9 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert settings.event_weights == {"click": 1.0, "purchase": 4.0, "dislike": "hide"}
     assert settings.repeats == "auto"
     assert settings.max_body_bytes == 1024 * 1024
+    assert settings.max_bulk_bytes == 1024**3
+    assert settings.retention_days is None
+    assert settings.rate_limit_per_second is None
     assert settings.shutdown_delay_seconds == 0
     assert settings.seen_event_types is None
     assert settings.half_life_days is None
@@ -62,13 +65,37 @@ def test_all_event_types_and_empty_variables_mean_the_default() -> None:
     assert load(SEEN_EVENT_TYPES="all", HALF_LIFE_DAYS="", SEEN_DAYS="  ") == load()
 
 
-def test_a_misspelt_variable_names_the_nearest() -> None:
-    assert "LIKEWISE_DATABASE_URL" in refusal(DATABSE_URL="sqlite:///x.db")
-    assert "LIKEWISE_MODELS_KEPT" in refusal(MODEL_KEPT="3")
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("DATABSE_URL", "DATABASE_URL"),
+        ("DB_URL", "DATABASE_URL"),
+        ("MODEL_KEPT", "MODELS_KEPT"),
+        ("RATE_LIMIT", "RATE_LIMIT_PER_SECOND"),
+    ],
+)
+def test_a_misspelt_variable_names_the_nearest(name: str, meant: str) -> None:
+    assert refusal(**{name: "3"}).endswith(f"; the nearest is LIKEWISE_{meant}")
+
+
+@pytest.mark.parametrize("name", ["FOO", "SERVICE_HOST", "KEY", "URL"])
+def test_a_name_that_is_near_to_nothing_gets_no_guess(name: str) -> None:
+    assert "nearest" not in refusal(**{name: "3"})
+
+
+@pytest.mark.parametrize("name", ["HOST", "PORT", "WORKERS"])
+def test_what_is_an_option_of_serve_is_said_to_be_one(name: str) -> None:
+    assert f"likewise serve --{name.lower()} " in refusal(**{name: "1"})
+
+
+@pytest.mark.parametrize("name", ["likewise_models_kept", "Likewise_Models_Kept"])
+def test_a_variable_in_lower_case_is_refused_rather_than_without_effect(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="the nearest is LIKEWISE_MODELS_KEPT"):
+        load_settings({name: "7"}, secrets_folder=NO_SECRETS)
 
 
 def test_variables_of_others_are_left_alone() -> None:
-    assert load_settings({"HOME": "/x", "likewise_models_kept": "7"}, secrets_folder=NO_SECRETS) == load()
+    assert load_settings({"HOME": "/x", "LIKEWISELY": "7"}, secrets_folder=NO_SECRETS) == load()
 
 
 @pytest.mark.parametrize(
@@ -80,6 +107,10 @@ def test_variables_of_others_are_left_alone() -> None:
         {"REFRESH_SECONDS": "inf"},
         {"TRAINING_INTERVAL_SECONDS": "-1"},
         {"MAX_BODY_BYTES": "1e999"},
+        {"MAX_BULK_BYTES": "0"},
+        {"RETENTION_DAYS": "0"},
+        {"RATE_LIMIT_PER_SECOND": "0"},
+        {"RATE_LIMIT_PER_SECOND": "-1"},
         {"TRAINER": "inside"},
         {"EVENT_WEIGHTS": "click"},
         {"EVENT_WEIGHTS": "click=1,click=2"},
@@ -91,11 +122,39 @@ def test_variables_of_others_are_left_alone() -> None:
         {"DATABASE_URL": "sqlite://"},
         {"DATABASE_URL": "sqlite:///:memory:"},
         {"DATABASE_URL": "nonsense"},
+        {"DATABASE_URL": "sqlite+aiosqlite:///x"},
+        {"DATABASE_URL": "sqlite:///x?mode=ro"},
+        {"DATABASE_URL": "postgresql+asyncpg://me:open-sesame@h/d"},
+        {"DATABASE_URL": "postgresql://h"},
+        {"DATABASE_URL": "sqlite:///\udcff.db"},
+        {"MODEL_DIR": "a\x00b"},
     ],
 )
 def test_a_wrong_value_is_one_line_that_names_the_variable(values: dict[str, str]) -> None:
     ((name, _),) = values.items()
     assert refusal(**values).startswith(f"LIKEWISE_{name} is wrong: ")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"ALLOW_ANONYMOUS": "maybe"}, "write true or false"),
+        ({"TRAINER": "inside"}, "write embedded or external"),
+        ({"LOG_LEVEL": "loud"}, "write debug, info, warning or error"),
+        ({"MODELS_KEPT": "1.5"}, "write a whole number from 1 to 1,000"),
+        ({"REFRESH_SECONDS": "soon"}, "write a number from 0.02 to 60"),
+        ({"SEEN_DAYS": "0"}, "write a number over 0 and up to 36,500"),
+    ],
+)
+def test_a_wrong_value_is_told_what_to_write(values: dict[str, str], said: str) -> None:
+    ((name, _),) = values.items()
+    assert refusal(**values) == f"LIKEWISE_{name} is wrong: {said}"
+
+
+@pytest.mark.parametrize("field", [name for name in Settings.model_fields if name != "model_dir"])
+def test_no_message_speaks_in_the_words_of_a_library(field: str) -> None:
+    # What is no event type either; a folder may have any name.
+    assert not re.search("[Ii]nput|Value error|parse|valid", refusal(**{field.upper(): "Not This!"}))
 
 
 def test_a_password_in_a_wrong_url_is_not_repeated() -> None:

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "app.errors": set[str](),
     "app.ids": set[str](),
     "app.version": set[str](),
-    "app.settings": {"app.errors"},
+    "app.settings": {"app.db.url", "app.errors"},
     "app.logs": {"app.settings"},
     "app.strict_json": {"app.errors"},
     "app.security": {"app.errors", "app.settings"},
