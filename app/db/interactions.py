@@ -24,6 +24,7 @@ __all__ = [
     "count",
     "current_watermark",
     "delete_by_event_id",
+    "delete_expired",
     "page",
     "scan",
 ]
@@ -86,6 +87,18 @@ def delete_by_event_id(connection: sa.Connection, event_id: str, *, now_us: int 
         return False
     changes.record(connection, "interactions_deleted", [user_key], at_us=now_us)
     return True
+
+
+def delete_expired(connection: sa.Connection, *, before_us: int, limit: int, now_us: int) -> int:
+    """Delete up to `limit` interactions that occurred before a moment; returns how many. The feed tells every replica.
+
+    Users and items stay known: an id that comes back has the key it had.
+    """
+    doomed = sa.select(_t.id).where(_t.occurred_us < before_us).order_by(_t.occurred_us).limit(limit)
+    deleted = connection.execute(sa.delete(tables.interactions).where(_t.id.in_(doomed))).rowcount
+    if deleted:
+        changes.record(connection, "interactions_expired", [before_us], at_us=now_us)
+    return deleted
 
 
 def scan(connection: sa.Connection, *, upto: Watermark, after_id: int, limit: int) -> InteractionColumns:

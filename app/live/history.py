@@ -51,6 +51,7 @@ class _State:
         replaced: users whose rows in the base no longer hold, since some were deleted; all of theirs stand in `later`.
         later: rows by user; a list grows at its end and is otherwise replaced.
         user_keys: ids of users that the base does not know.
+        expired_us: what the base holds from before this moment was deleted for its age.
     """
 
     base: Histories
@@ -58,6 +59,7 @@ class _State:
     replaced: frozenset[int]
     later: dict[int, list[StoredInteraction]]
     user_keys: dict[str, int]
+    expired_us: int = -1
 
 
 class History:
@@ -127,7 +129,7 @@ class History:
             }
             user_keys = {user_id: key for user_id, key in old.user_keys.items() if base.user_key(user_id) != key}
             self.catalogue.rebase(base)
-            self._state = _State(base, watermark, old.replaced, later, user_keys)
+            self._state = _State(base, watermark, old.replaced, later, user_keys, old.expired_us)
 
     def name_items(self, item_ids: dict[int, str]) -> None:
         """Learn ids of item keys."""
@@ -160,7 +162,7 @@ class History:
         seen: list[NDArray[np.int64]] = []
         state = self._state
         if user_key not in state.replaced:
-            seen.append(self._seen_in_base(state.base, user_key, since_us, only_hidden=only_hidden))
+            seen.append(self._seen_in_base(state, user_key, since_us, only_hidden=only_hidden))
         keys = [
             row.item_key
             for row in state.later.get(user_key, ())
@@ -188,6 +190,8 @@ class History:
 
     def _take(self, batch: FeedBatch) -> None:
         self.catalogue.update(batch.items)
+        if batch.expired_us is not None:
+            self._expire(batch.expired_us)
         state = self._state
         fresh = [
             row
@@ -225,6 +229,16 @@ class History:
         self._state.later[user_key] = left
         self._state = replace(self._state, replaced=self._state.replaced | {user_key})
 
+    def _expire(self, before_us: int) -> None:
+        """Rows from before that moment were deleted for their age; those that come after this may be older again."""
+        state = self._state
+        later = {
+            user_key: kept
+            for user_key, rows in state.later.items()
+            if (kept := [row for row in rows if row.occurred_us >= before_us]) or user_key in state.replaced
+        }
+        self._state = replace(state, later=later, expired_us=max(state.expired_us, before_us))
+
     def _base_events(self, base: Histories) -> Iterable[tuple[int, int]]:
         hidden = np.array([name in self._rule.hidden_types for name in base.event_types], dtype=np.bool_)
         shown = ~hidden[base.event_codes] if len(hidden) else np.ones(len(base), dtype=np.bool_)
@@ -239,14 +253,13 @@ class History:
             return True
         return not only_hidden and occurred_us >= since_us and self._rule.sees(event_type)
 
-    def _seen_in_base(
-        self, histories: Histories, user_key: int, since_us: int, *, only_hidden: bool
-    ) -> NDArray[np.int64]:
-        item_keys, event_codes, times_us, _ = histories.of_user(user_key)
-        hidden = np.array([name in self._rule.hidden_types for name in histories.event_types], dtype=np.bool_)
-        if only_hidden:
-            return item_keys[hidden[event_codes]] if len(hidden) else _NO_KEYS
-        sees = np.array([self._rule.sees(name) for name in histories.event_types], dtype=np.bool_)
-        if not len(sees):
+    def _seen_in_base(self, state: _State, user_key: int, since_us: int, *, only_hidden: bool) -> NDArray[np.int64]:
+        event_types = state.base.event_types
+        if not event_types:
             return _NO_KEYS
-        return item_keys[hidden[event_codes] | (sees[event_codes] & (times_us >= since_us))]
+        item_keys, event_codes, times_us, _ = state.base.of_user(user_key)
+        seen = np.array([name in self._rule.hidden_types for name in event_types], dtype=np.bool_)[event_codes]
+        if not only_hidden:
+            sees = np.array([self._rule.sees(name) for name in event_types], dtype=np.bool_)
+            seen |= sees[event_codes] & (times_us >= since_us)
+        return item_keys[seen & (times_us >= state.expired_us)]

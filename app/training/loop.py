@@ -25,6 +25,7 @@ from app.training import recipe
 from app.training.lease import Lease
 from app.training.progress import OnProgress, no_progress
 from app.training.recipe import Fit
+from app.training.retention import Retention
 from app.training.run import TrainingOutcome, run_training
 from app.training.schedule import due
 
@@ -62,14 +63,16 @@ class TrainingLoop:
         self._stop = stop
         self._fit = fit
         self._poll_seconds = poll_seconds
+        self._retention = Retention(store, days=settings.retention_days, clock=clock)
         self._owner = owner_name()
         self._away = False
 
     def run(self) -> None:
-        """Wait for (a queued training | enough new rows | the interval | stop), over and over."""
+        """Wait for (a queued training | enough new rows | the interval | stop), over and over; delete what expired."""
         wait = 0.0
         while not self._stop.wait(wait):
             try:
+                self._retention.turn()
                 self.step()
                 wait = self._poll_seconds
                 self._away = False

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from app.db import changes, items, keys, tables
 from app.db.engine import Store
 from app.db.feed import FeedBatch, adopt_restored, read_feed
-from app.db.interactions import NewInteraction, append, delete_by_event_id, scan
+from app.db.interactions import NewInteraction, append, delete_by_event_id, delete_expired, scan
 from app.db.items import NewItem
 from app.db.watermark import START, Watermark
 from tests.app.db.rows import row, store_rows
@@ -49,6 +49,20 @@ def test_a_watermark_that_was_written_down_goes_on_where_it_was(store: Store) ->
     kept = Watermark.from_json(read_feed(store, START).watermark.to_json())
     store_rows(store, [row("b")])
     assert users_of(read_feed(store, kept)) == ["b"]
+
+
+def test_what_is_too_old_is_deleted_oldest_first_and_the_feed_says_up_to_when(store: Store) -> None:
+    store_rows(store, [row("a", "x", at=at) for at in (30, 10, 20, 40)])
+    watermark = read_feed(store, START).watermark
+    deleted = []
+    for before_us in (35, 35, 5):
+        with store.write() as connection:
+            deleted.append(delete_expired(connection, before_us=before_us, limit=2, now_us=1))
+    assert deleted == [2, 1, 0]
+    batch = read_feed(store, watermark)
+    assert (batch.expired_us, batch.deleted, batch.rows) == (35, {}, [])
+    assert [one.occurred_us for one in read_feed(store, START).rows] == [40]
+    assert read_feed(store, batch.watermark).expired_us is None
 
 
 def test_a_deletion_brings_all_that_the_user_has_left(store: Store) -> None:

@@ -35,6 +35,7 @@ def batch(
     *rows: StoredInteraction,
     watermark: Watermark,
     deleted: dict[int, list[StoredInteraction]] | None = None,
+    expired_us: int | None = None,
 ) -> FeedBatch:
     named = appended(*rows, *(r for left in (deleted or {}).values() for r in left))
     return FeedBatch(
@@ -45,6 +46,7 @@ def batch(
         item_ids=named.item_ids,
         keys_changed=False,
         watermark=watermark,
+        expired_us=expired_us,
     )
 
 
@@ -198,6 +200,24 @@ def test_a_hidden_item_stays_out_for_ever_and_when_seen_items_are_asked_for() ->
     for h in both(rows, SeenRule(event_types=frozenset({"view"}), days=1, hidden_types=frozenset({"dislike"}))):
         assert seen(h, 1, now_us=10 * DAY_US) == [11]
         assert seen(h, 1, now_us=10 * DAY_US, only_hidden=True) == [11]
+
+
+def test_what_expired_is_no_longer_seen_wherever_it_stood() -> None:
+    rows = [row(1, 1, 11, event_type="dislike", at=5), row(2, 1, 12, at=5), row(3, 1, 13, at=10)]
+    for h in both(rows, SeenRule(hidden_types=frozenset({"dislike"}))):
+        h.apply_feed(batch(watermark=upto(3, 1), expired_us=10))
+        assert seen(h, 1) == [13]
+        assert seen(h, 1, only_hidden=True) == []
+        # A training that read before the deletion publishes after it.
+        h.rebase(base(*rows), upto(3))
+        assert seen(h, 1) == [13]
+
+
+def test_a_row_that_comes_after_the_expiry_counts_however_old_it_is() -> None:
+    h = history()
+    h.apply_feed(batch(row(1, 1, 11, at=5), watermark=upto(1)))
+    h.apply_feed(batch(row(2, 1, 12, at=5), watermark=upto(2, 1), expired_us=10))
+    assert seen(h, 1) == [12]
 
 
 def test_popularity_is_not_kept_once_a_model_is_live() -> None:
