@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import structlog
 
@@ -59,8 +60,8 @@ class TrainerChild:
     @property
     def pid(self) -> int | None:
         """The running child's process id."""
-        process = self._process
-        return None if process is None or process.poll() is not None else process.pid
+        with self._lock:
+            return None if self._process is None or _has_ended(self._process) else self._process.pid
 
     def start(self) -> None:
         """Start the child and the thread that watches it."""
@@ -69,18 +70,20 @@ class TrainerChild:
     def stop(self, *, seconds: float = _STOP_SECONDS) -> None:
         """SIGTERM, `seconds` to end, then SIGKILL for the child's whole session. Returns when it is gone."""
         self._stopping.set()
-        with self._lock:
-            process = self._process
-        if process is not None:
-            _signal(process, signal.SIGTERM)
-            try:
-                process.wait(timeout=seconds)
-            except subprocess.TimeoutExpired:
-                _log.warning("trainer_killed", after_seconds=seconds)
-                _signal(process, signal.SIGKILL)
-                process.wait()
+        self._signal(signal.SIGTERM)
+        if self._thread.ident is None:
+            return  # never started
+        self._thread.join(timeout=seconds)
         if self._thread.is_alive():
-            self._thread.join(timeout=seconds)
+            _log.warning("trainer_killed", after_seconds=seconds)
+            self._signal(signal.SIGKILL)
+            self._thread.join()
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Under the lock the child is not reaped yet: its number cannot belong to somebody else.
+        with self._lock:
+            if self._process is not None and not _has_ended(self._process):
+                os.killpg(self._process.pid, number)
 
     def _keep_running(self) -> None:
         backoff = self._first_backoff
@@ -90,7 +93,12 @@ class TrainerChild:
             if self._stopping.is_set():
                 return
             if exit_code == _WRONG_CONFIGURATION:
-                _log.error("trainer_not_started", reason="its configuration is wrong; see its line above")
+                _log.error(
+                    "trainer_not_started",
+                    exit_code=exit_code,
+                    reason="its configuration is wrong, its own line above says how; serving goes on without training, "
+                    "and the trainer is not started again before the service is",
+                )
                 return
             if time.monotonic() - started >= _HEALTHY_SECONDS:
                 backoff = self._first_backoff
@@ -105,11 +113,17 @@ class TrainerChild:
                 if self._stopping.is_set():
                     return 0
                 # S603: the command line is this program's own.
-                self._process = subprocess.Popen(  # noqa: S603
+                process = subprocess.Popen(  # noqa: S603
                     self._command(read_end), pass_fds=[read_end], start_new_session=True, env=self._environ
                 )
-            _log.info("trainer_started", pid=self._process.pid)
-            return self._process.wait()
+                self._process = process
+            _log.info("trainer_started", pid=process.pid)
+            # Waited for without reaping it, which frees its number: that is done where nobody is about to signal it.
+            with suppress(ChildProcessError):  # where SIGCHLD is ignored the system reaps by itself
+                os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            with self._lock:
+                self._process = None
+                return process.wait()
         except OSError as error:
             _log.error("trainer_not_started", reason=str(error))
             return -1
@@ -118,8 +132,9 @@ class TrainerChild:
             os.close(write_end)
 
 
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it is over, without reaping it."""
     try:
-        os.killpg(process.pid, number)
-    except ProcessLookupError:
-        return  # it has just ended by itself
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import structlog
 
 from app.trainer_child import TrainerChild, trainer_command
 
@@ -98,6 +99,33 @@ def test_a_wrong_configuration_is_not_tried_again(tmp_path: Path) -> None:
     time.sleep(0.3)
     child.stop()
     assert log.read_text() == "x"
+
+
+def test_a_number_that_was_given_back_to_the_system_is_not_signalled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "pid"
+    code = f"import os; open({str(log)!r}, 'w').write(f'{{os.getpid()}}.'); raise SystemExit(78)"
+    child = TrainerChild(command=python(code))
+    child.start()
+    wait_for(lambda: log.exists() and log.read_text().endswith("."))
+    wait_for(lambda: not Path("/proc", log.read_text().rstrip(".")).exists())
+    signalled: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda pid, number: signalled.append(pid))
+    child.stop()
+    assert signalled == []
+
+
+def test_a_wrong_configuration_is_said_once_and_plainly() -> None:
+    child = TrainerChild(command=python("raise SystemExit(78)"), first_backoff_seconds=0.01)
+    with structlog.testing.capture_logs() as logged:
+        child.start()
+        wait_for(lambda: any(entry["event"] == "trainer_not_started" for entry in logged))
+        time.sleep(0.2)
+        child.stop()
+    (told,) = [entry for entry in logged if entry["event"] != "trainer_started"]
+    assert (told["log_level"], told["exit_code"]) == ("error", 78)
+    assert "configuration is wrong" in told["reason"]
 
 
 def test_stopping_before_the_start_does_nothing() -> None:
