@@ -11,7 +11,7 @@ group = typer.Typer(no_args_is_help=True, help="The store's schema.")
 
 
 @group.command()
-def upgrade() -> None:
+def upgrade(as_json: JsonOption = False) -> None:
     """Create the store or bring its schema to this version. Safe to run from several places at once."""
     from app.db import migrate
 
@@ -22,6 +22,9 @@ def upgrade() -> None:
         after = migrate.current(store)
     finally:
         store.dispose()
+    if as_json:
+        print_json({"before": before, "current": after, "head": migrate.head()})
+        return
     say(
         f"The schema was at {after} already."
         if before == after
@@ -38,7 +41,7 @@ def current(as_json: JsonOption = False) -> None:
     try:
         if store.dialect == "sqlite":
             migrate.ensure_schema(store)
-        found, needed = migrate.current(store), migrate.head()
+        found, needed = migrate.examined(store), migrate.head()
     finally:
         store.dispose()
     if as_json:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.exits import CommandFailed
-from app.cli.output import JsonOption, console, print_json, say
+from app.cli.output import JsonOption, console, counted, print_json, say
 from app.cli.stores import opened_store, read_settings
 
 if TYPE_CHECKING:
@@ -54,12 +54,10 @@ def import_file(
             raise CommandFailed(str(error)) from error
     _tell(file, report, as_json=as_json)
     if report.rejected and on_error is OnError.ABORT:
-        stored = (
-            "nothing was stored" if not report.accepted else f"{report.accepted:,} rows were stored before it was found"
-        )
-        raise CommandFailed(
-            f"{file.name}: {report.rejected:,} bad rows, {stored}; --on-error skip stores the good ones"
-        )
+        before = counted(report.accepted, "row")
+        stored = "nothing was stored" if not report.accepted else f"{before} stored before it was found"
+        bad = counted(report.rejected, "bad row")
+        raise CommandFailed(f"{file.name}: {bad}, {stored}; --on-error skip stores the good ones")
 
 
 def _tell(file: Path, report: ImportReport, *, as_json: bool) -> None:
@@ -72,5 +70,5 @@ def _tell(file: Path, report: ImportReport, *, as_json: bool) -> None:
     for error in report.errors:
         errors_to.print(f"{file.name}:{error.line}: {error.detail}", markup=False)
     if unlisted := report.rejected - len(report.errors):
-        errors_to.print(f"... and {unlisted:,} more bad rows")
+        errors_to.print(f"... and {counted(unlisted, 'more bad row')}")
     say(f"{report.accepted:,} stored, {report.duplicates:,} known already, {report.rejected:,} rejected")

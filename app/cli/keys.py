@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated
 
@@ -14,6 +15,12 @@ from app.cli.stores import opened_store, read_settings
 group = typer.Typer(no_args_is_help=True, help="The keys that callers show: create, list, revoke.")
 
 
+_MAX_NAME_LENGTH = 100
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+# Lone surrogates stand for bytes that are not UTF-8, U+FFFD for what some program made of such.
+_BROKEN = re.compile("[\ud800-\udfff\ufffd]")
+
+
 class KeyScope(StrEnum):
     """What a key allows; each scope includes the ones before it."""
 
@@ -24,7 +31,7 @@ class KeyScope(StrEnum):
 
 @group.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Who will use it: a note for people.")],
+    name: Annotated[str, typer.Argument(help="Who will use it: a note for people, of 1 to 100 characters.")],
     scope: Annotated[
         KeyScope, typer.Option(help="read: lists and scores; write: also interactions; admin: everything.")
     ] = KeyScope.READ,
@@ -34,6 +41,7 @@ def create(
     from app.clock import now_us
     from app.db import keys
 
+    _check_name(name)
     with opened_store(read_settings()) as store, store.write() as connection:
         key_id, secret = keys.create(connection, name, scope.value, now_us())
     if as_json:
@@ -73,13 +81,34 @@ def list_keys(as_json: JsonOption = False) -> None:
 
 
 @group.command()
-def revoke(key_id: Annotated[str, typer.Argument(help="The key's id, as `keys list` shows it.")]) -> None:
+def revoke(
+    key_id: Annotated[str, typer.Argument(help="The key's id, as `keys list` shows it.")], as_json: JsonOption = False
+) -> None:
     """End a key: every replica refuses it within moments."""
     from app.clock import now_us
     from app.db import keys
 
     with opened_store(read_settings()) as store, store.write() as connection:
-        revoked = keys.revoke(connection, key_id, now_us())
+        # No id holds broken UTF-8, which the database could not even be asked for.
+        revoked = not _BROKEN.search(key_id) and keys.revoke(connection, key_id, now_us())
     if not revoked:
         raise CommandFailed("there is no active key with this id; `likewise keys list` shows them")
+    if as_json:
+        print_json({"key_id": key_id, "revoked": True})
+        return
     say(f"Key {key_id} is revoked.")
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name that would not show in a list as it is. Raises: typer.BadParameter."""
+    if not 1 <= len(name) <= _MAX_NAME_LENGTH:
+        wrong = f"a name has 1 to {_MAX_NAME_LENGTH} characters"
+    elif _CONTROL.search(name):
+        wrong = "a name holds no control characters"
+    elif _BROKEN.search(name):
+        wrong = "a name holds no broken UTF-8"
+    elif name != name.strip():
+        wrong = "a name neither starts nor ends with white space"
+    else:
+        return
+    raise typer.BadParameter(wrong, param_hint="NAME")

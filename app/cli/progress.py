@@ -15,7 +15,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from app.cli.output import console
+from app.cli.output import console, counted
 
 _PHASES = {
     "read": "Reading interactions",
@@ -89,7 +89,8 @@ class LoadingBars:
             self._tasks[phase] = (task, self._progress.get_time())
         task, started = self._tasks[phase]
         seconds = max(self._progress.get_time() - started, 1e-3)
-        self._progress.update(task, completed=done if size else 1, note=f"{rows:,} rows, {rows / seconds:,.0f} rows/s")
+        note = f"{counted(rows, 'row')}, {rows / seconds:,.0f} rows/s"
+        self._progress.update(task, completed=done if size else 1, note=note)
 
 
 @contextmanager

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.exits import CommandFailed
-from app.cli.output import JsonOption, console, print_json, say, table
+from app.cli.output import JsonOption, console, counted, print_json, say, table
 from app.cli.reader import reading
 from app.cli.stores import read_settings
+
+if TYPE_CHECKING:
+    from app.db.engine import Store
 
 
 def recommend(
@@ -27,6 +29,7 @@ def recommend(
         raise typer.BadParameter(error.detail, param_hint="USER") from error
     with reading(read_settings()) as state:
         ranked = state.recommender.for_user(user_id, Wanted(limit=limit))
+        empty = not ranked.items and _is_empty(state.store)
     documents = [
         {"item_id": item.item_id, "rank": item.rank, "score": item.score, "source": item.source, "title": item.title}
         for item in ranked.items
@@ -36,8 +39,20 @@ def recommend(
         print_json({**head, "items": documents})
         return
     if not documents:
-        raise CommandFailed("there is nothing to recommend: no item is known that this user has not seen")
+        say(
+            "There is nothing to recommend: the store is empty. `likewise import FILE` fills it."
+            if empty
+            else "There is nothing to recommend: this user has seen all items that may be shown."
+        )
+        return
     version = "no model yet" if ranked.model_version is None else f"model version {ranked.model_version}"
-    say(f"{len(documents)} items for {user_id}, source: {ranked.source} ({version})")
+    say(f"{counted(len(documents), 'item')} for {user_id}, source: {ranked.source} ({version})")
     cells = [[item.rank, item.title or "", item.item_id, f"{item.score:.4f}"] for item in ranked.items]
     console().print(table(["", "title", "item", "score"], cells, right=["", "score"]))
+
+
+def _is_empty(store: Store) -> bool:
+    from app.db import interactions
+
+    with store.read() as connection:
+        return interactions.count(connection, beyond=None) == 0

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
+
+import pytest
 
 from tests.command_line import CommandLine
 
@@ -31,9 +34,20 @@ def test_a_bad_row_names_its_line_and_stores_nothing(tmp_path: Path) -> None:
     done = likewise.run("import", "a.ndjson")
     assert done.returncode == 1
     assert "a.ndjson:2: item_id: " in done.stderr
-    assert "nothing was stored" in done.stderr
+    assert "a.ndjson: 1 bad row, nothing was stored" in done.stderr
     skipped = likewise.run("import", "--on-error", "skip", "a.ndjson")
     assert (skipped.returncode, skipped.stdout) == (0, "1 stored, 0 known already, 1 rejected\n")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_name_with_broken_utf_8_in_it_is_no_traceback(tmp_path: Path, there: bool) -> None:
+    name = os.fsdecode(b"\xff.csv")
+    if there:
+        (tmp_path / name).write_text("user_id,item_id\na,b\n,\n")
+    done = CommandLine(tmp_path).run("import", name)
+    assert done.returncode == (1 if there else 2)
+    assert "Traceback" not in done.stderr
+    assert ".csv" in done.stderr
 
 
 def test_a_name_that_says_no_format_fails_with_one_line(tmp_path: Path) -> None:
