@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,6 +91,14 @@ class Process:
     def log(self) -> str:
         """What it wrote to stderr so far."""
         return self._log.read_text(errors="replace")
+
+    def wait_for(self, words: str) -> None:
+        """Until it has written these words to stderr."""
+        deadline = time.monotonic() + SECONDS
+        while words not in self.log():
+            assert not self.ended(), self.log()
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.02)
 
     def ended(self) -> bool:
         """Whether it is no longer running."""

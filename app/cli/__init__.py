@@ -7,11 +7,19 @@ traceback).
 
 from __future__ import annotations
 
+import io
 import sys
+
+_UNTIL_STOPPED = (["serve"], ["trainer"])
 
 
 def main() -> None:
     """Entry point of the script `likewise` and of `python -m app.cli`; ends the process with its exit code."""
+    if sys.argv[1:2] in _UNTIL_STOPPED:
+        from app.cli.signals import end_in_order_on_signals
+
+        end_in_order_on_signals()  # before the rest is loaded, which takes longer than anything up to here
+    _show_what_cannot_be_encoded()
     from app.cli.commands import application
     from app.cli.exits import exit_code
 
@@ -24,3 +32,9 @@ def main() -> None:
             raise
         print(f"likewise: {error}", file=sys.stderr)  # noqa: T201 - this is where a command speaks
         sys.exit(code)
+
+
+def _show_what_cannot_be_encoded() -> None:
+    """A name with broken UTF-8 in it, or a terminal without Unicode, must not end a command in a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.exits import CommandFailed
+from app.cli.needs import check_device, check_model_dir
 from app.cli.output import console, say, table
 from app.cli.stores import opened_store, read_settings
 
@@ -31,6 +32,8 @@ def demo(
     other data is left alone.
     """
     settings = read_settings()
+    check_model_dir(settings, written=True)
+    check_device(settings)
     with opened_store(settings) as store:
         landmark, label = _prepare(store)
         trained = _is_trained(store)

@@ -14,11 +14,11 @@ def exit_code(error: Exception) -> int | None:
     """The exit code of an error whose message is meant for people; None for one that is a defect of ours."""
     if isinstance(error, CommandFailed):
         return FAILED
-    from app.db.engine import SchemaOutdated, StoreUnavailable
+    from app.db.engine import SchemaOutdated, StoreUnavailable, StoreUnusable
     from app.errors import ConfigurationError
     from model.snapshot import SnapshotError
 
-    if isinstance(error, ConfigurationError | SchemaOutdated):
+    if isinstance(error, ConfigurationError | SchemaOutdated | StoreUnusable):
         return WRONG_CONFIGURATION
     if isinstance(error, StoreUnavailable | SnapshotError):
         return FAILED

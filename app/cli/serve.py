@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.exits import CommandFailed
+from app.cli.needs import check_model_dir, make_model_dir
 from app.cli.output import say
-from app.cli.stores import opened_store, read_settings, wait_until_ready
+from app.cli.signals import ENDING
+from app.cli.stores import read_settings, when_ready
 
 if TYPE_CHECKING:
-    from app.settings import Settings
+    from app.db.engine import Store
 
 _BACKLOG = 2048
 
@@ -22,6 +24,7 @@ _BACKLOG = 2048
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that serve; more than one is not there yet.")] = 1,
 ) -> None:
     """Serve recommendations over HTTP.
 
@@ -29,44 +32,53 @@ def serve(
     """
     from app.security import check_bind, is_loopback
 
+    if workers > 1:
+        raise typer.BadParameter(
+            "this version runs one worker in a process; start more replicas instead", param_hint="--workers"
+        )
     settings = read_settings(service=True)
-    wait_until_ready(settings, stop=threading.Event())
-    check_bind(host, settings, has_keys=_has_keys(settings))
+    trains = settings.trainer == "embedded"
+    check_model_dir(settings, written=trains)
+    # Nothing sets the event: a signal ends the process while it still starts.
+    has_keys = when_ready(settings, _has_keys, stop=threading.Event())
+    check_bind(host, settings, has_keys=bool(has_keys))
+    if trains:
+        make_model_dir(settings)
     listener = _listen(host, port)
     from app.main import create_app
     from app.server import Server, TrainerChild
 
     app = create_app(settings, loopback=is_loopback(host))
     say(f"Likewise listens on {_address(listener)}")
-    if settings.trainer == "external":
+    if not trains:
         server = Server(app, settings)
         server.run(sockets=[listener])
     else:
         trainer = TrainerChild()
         server = Server(app, settings, on_close=trainer.stop)
-        trainer.start()
         try:
+            trainer.start()
             server.run(sockets=[listener])
         finally:
-            # A second signal must not leave the trainer behind; its own deadline bounds the wait.
-            for number in (signal.SIGINT, signal.SIGTERM):
+            # Another signal must not leave the trainer behind; its own deadline bounds the wait.
+            for number in ENDING:
                 signal.signal(number, signal.SIG_IGN)
             trainer.stop()
     if not server.started:
         raise CommandFailed("the service could not start; the log above says why")
 
 
-def _has_keys(settings: Settings) -> bool:
+def _has_keys(store: Store) -> bool:
     from app.db import keys
 
-    with opened_store(settings) as store, store.read() as connection:
+    with store.read() as connection:
         return bool(keys.active(connection))
 
 
 def _listen(host: str, port: int) -> socket.socket:
     """A socket that takes connections from now on; they are answered once the service is up.
 
-    Raises: CommandFailed, naming the address, where it is taken or not this machine's.
+    Raises: CommandFailed, naming the address, where it is taken, not this machine's or no address at all.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -76,6 +88,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         raise CommandFailed(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+    except UnicodeError as error:  # such as a name with an empty or an over-long label
+        raise CommandFailed(f"cannot listen on {host} port {port}: it is no host name") from error
     return listener
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from app.cli.exits import CommandFailed
 
 if TYPE_CHECKING:
     from app.db.engine import Store
     from app.settings import Settings
+
+_Found = TypeVar("_Found")
 
 START_UP_SECONDS = 60.0
 _RETRY_SECONDS = 0.5
@@ -37,8 +39,8 @@ def read_settings(*, service: bool = False) -> Settings:
 def store_of(settings: Settings) -> Store:
     """The store that the settings name, not yet connected.
 
-    Raises: ConfigurationError for a URL that the settings let through and the store cannot open; StoreUnavailable where
-        an embedded store's file cannot be created.
+    Raises: ConfigurationError for a URL that the settings let through and the store cannot open; StoreUnusable where
+        an embedded store's file cannot be made or opened.
     """
     from app.db.engine import open_store
     from app.errors import ConfigurationError
@@ -54,7 +56,8 @@ def opened_store(settings: Settings) -> Iterator[Store]:
     """The store, ready for work; an embedded one is made and migrated first.
 
     Raises: ConfigurationError for a URL that cannot be opened; SchemaOutdated if PostgreSQL waits for
-        `likewise db upgrade`; StoreUnavailable if it does not answer.
+        `likewise db upgrade` or the tables are not ours; StoreUnusable if no waiting helps; StoreUnavailable if it does
+        not answer.
     """
     from app.db.migrate import ensure_schema
 
@@ -66,20 +69,27 @@ def opened_store(settings: Settings) -> Iterator[Store]:
         store.dispose()
 
 
-def wait_until_ready(settings: Settings, *, stop: threading.Event, seconds: float = START_UP_SECONDS) -> None:
+def when_ready(
+    settings: Settings, look: Callable[[Store], _Found], *, stop: threading.Event, seconds: float = START_UP_SECONDS
+) -> _Found | None:
     """Wait until the store answers and has the right schema: services start together, the database often last.
 
-    Returns early when `stop` is set. Raises: CommandFailed if the store does not answer within `seconds`;
-    SchemaOutdated at once, since waiting would not help.
+    Args:
+        look: what is asked of the store then.
+    Returns: what `look` found; None once `stop` is set.
+    Raises: CommandFailed if the store does not answer within `seconds`; at once, since waiting would not help:
+        ConfigurationError, SchemaOutdated, StoreUnusable.
     """
-    from app.db.engine import StoreUnavailable
+    from app.db.engine import StoreUnavailable, StoreUnusable
 
     deadline = time.monotonic() + seconds
     announced = False
     while not stop.is_set():
         try:
-            with opened_store(settings):
-                return
+            with opened_store(settings) as store:
+                return look(store)
+        except StoreUnusable:
+            raise
         except StoreUnavailable as error:
             if time.monotonic() >= deadline:
                 raise CommandFailed(f"the store did not answer within {seconds:.0f} s: {error}") from error
@@ -87,6 +97,7 @@ def wait_until_ready(settings: Settings, *, stop: threading.Event, seconds: floa
                 _say_waiting(seconds)
                 announced = True
         stop.wait(_RETRY_SECONDS)
+    return None
 
 
 def _say_waiting(seconds: float) -> None:

@@ -9,7 +9,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from app.cli.exits import CommandFailed
-from app.cli.output import JsonOption, console, print_json, say, table
+from app.cli.needs import check_device, check_model_dir, make_model_dir
+from app.cli.output import JsonOption, console, counted, print_json, say, table
 from app.cli.stores import opened_store, read_settings
 
 if TYPE_CHECKING:
@@ -49,12 +50,19 @@ def train(as_json: JsonOption = False) -> None:
 
 
 def train_with_bars(settings: Settings) -> TrainingOutcome:
-    """Carry out a training with progress on stderr. Raises: CommandFailed if one is queued or running already."""
+    """Carry out a training with progress on stderr.
+
+    Raises: CommandFailed if one is queued or running already; ConfigurationError for a model folder or a device that
+        cannot be used, and what `opened_store` raises.
+    """
     from app.cli.progress import training_bars
     from app.db.trainings import TrainingActive
 
+    check_model_dir(settings, written=True)
+    check_device(settings)
     with opened_store(settings):
         pass  # migrated, and a clear line where that must be done by hand
+    make_model_dir(settings)
     from app.training.loop import train_now
 
     stop = threading.Event()
@@ -83,7 +91,8 @@ def summary_of(outcome: TrainingOutcome) -> str:
     """One sentence: what came of the training."""
     if outcome.status == "succeeded":
         return f"Model version {outcome.version} is live."
-    return f"Training {outcome.training_id} was {outcome.status}: {outcome.error or outcome.reason}"
+    how = "failed" if outcome.status == "failed" else f"was {outcome.status}"
+    return f"Training {outcome.training_id} {how}: {outcome.error or outcome.reason}"
 
 
 def print_metrics(metrics: Mapping[str, Any] | None) -> None:
@@ -98,6 +107,8 @@ def print_metrics(metrics: Mapping[str, Any] | None) -> None:
         shown = f"{gain['mean']:+.4f}  [{gain['low']:+.4f}, {gain['high']:+.4f}]" if gain else ""
         rows.append([label, f"{metrics['ndcg@20'][name]:.4f}", shown])
     how = "later than" if metrics.get("held_out_by") == "time" else "held out at random, cut at"
-    say(f"Interactions of {metrics['users']:,} users {how} {metrics['cut_at']}, none of them seen in training:")
+    say(
+        f"Interactions of {counted(metrics['users'], 'user')} {how} {metrics['cut_at']}, none of them seen in training:"
+    )
     columns = ["list", "NDCG@20", "the policy's gain over it (95 %)"]
     console().print(table(columns, rows, right=["NDCG@20"]))

@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
-from app.cli.stores import read_settings, wait_until_ready
+from app.cli.needs import check_device, check_model_dir, make_model_dir
+from app.cli.signals import ENDING
+from app.cli.stores import read_settings, when_ready
 
 
 def trainer(
@@ -24,13 +26,15 @@ def trainer(
     """
     settings = read_settings(service=True)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ENDING:
         signal.signal(number, lambda *_: stop.set())
     if parent_pipe is not None:
         threading.Thread(target=_stop_at_end_of, args=(parent_pipe, stop), name="parent-pipe", daemon=True).start()
-    wait_until_ready(settings, stop=stop)
-    if stop.is_set():
+    check_model_dir(settings, written=True)
+    check_device(settings)
+    if when_ready(settings, lambda store: store.store_id(), stop=stop) is None:
         return
+    make_model_dir(settings)
     from app.training.loop import run_trainer
 
     run_trainer(settings, stop)

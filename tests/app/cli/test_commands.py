@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sqlite3
 import time
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from app.cli.train import summary_of
+from app.training.run import TrainingOutcome
 from tests.command_line import ROOT, CommandLine
 
 NOWHERE = "postgresql://likewise:open-sesame@127.0.0.1:9/likewise"
@@ -114,11 +120,50 @@ def test_too_little_to_learn_from_is_said_with_the_numbers(likewise: CommandLine
     assert "0 interactions" in told["reason"]
 
 
-@pytest.mark.parametrize(("user", "code", "said"), [(" ann", 2, "white space"), ("ann", 1, "nothing to recommend")])
-def test_recommend_says_why_there_is_no_list(likewise: CommandLine, user: str, code: int, said: str) -> None:
+@pytest.mark.parametrize(("user", "said"), [(" ann", "white space"), (os.fsdecode(b"\xff"), "broken UTF-8")], ids=ascii)
+def test_what_can_be_no_user_is_wrong_usage(likewise: CommandLine, user: str, said: str) -> None:
     done = likewise.run("recommend", user)
-    assert done.returncode == code
+    assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
+
+
+def test_recommend_says_why_there_is_no_list(likewise: CommandLine) -> None:
+    done = likewise.run("recommend", "ann")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("There is nothing to recommend: the store is empty.")
+    told = json.loads(likewise.run("recommend", "ann", "--json").stdout)
+    assert told == {"user_id": "ann", "model_version": None, "source": "popular", "items": []}
+
+    (likewise.folder / "a.csv").write_text("user_id,item_id\nann,film\n")
+    likewise.run("import", "a.csv")
+    done = likewise.run("recommend", "ann")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "There is nothing to recommend: this user has seen all items that may be shown.\n"
+    assert likewise.run("recommend", "bob").stdout.startswith("1 item for bob, source: popular (no model yet)")
+
+
+def test_what_a_training_came_to_is_a_sentence() -> None:
+    outcome = partial(TrainingOutcome, 10, version=None, error="no space left")
+    assert summary_of(outcome("failed")) == "Training 10 failed: no space left"
+    assert summary_of(outcome("cancelled")) == "Training 10 was cancelled: no space left"
+
+
+def test_a_store_with_the_tables_of_another_program_is_one_line(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as connection, connection:
+        connection.execute("CREATE TABLE users (id integer)")
+    likewise = CommandLine(tmp_path, {"LIKEWISE_DATABASE_URL": "sqlite:///shop.db"})
+    for command in (["serve", "--port", "0"], ["trainer"], ["train"], ["db", "upgrade"], ["db", "current"]):
+        done = likewise.run(*command)
+        assert (done.returncode, done.stdout) == (78, "")
+        assert len(done.stderr.splitlines()) == 1
+        assert "holds other data, its table 'users' for one; name a store of its own" in done.stderr
+
+
+def test_an_upgrade_is_told_as_json_on_request(likewise: CommandLine) -> None:
+    first = json.loads(likewise.run("db", "upgrade", "--json").stdout)
+    assert first == {"before": None, "current": first["head"], "head": first["head"]}
+    again = json.loads(likewise.run("db", "upgrade", "--json").stdout)
+    assert again == {**first, "before": first["head"]}
 
 
 def test_serve_says_where_it_listens_and_ends_with_0(likewise: CommandLine) -> None:
