@@ -20,6 +20,7 @@ TITLES: Mapping[str, str] = {
     "forbidden": "The key's scope does not allow this",
     "not_found": "There is nothing at this address",
     "method_not_allowed": "The address does not take this method",
+    "request_timeout": "The request did not arrive in time",
     "body_too_large": "The body is too large",
     "headers_too_large": "The request's head is too large",
     "unsupported_media_type": "The body's content type is not taken here",

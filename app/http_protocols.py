@@ -1,65 +1,76 @@
-"""uvicorn's two HTTP parsers, with a limit on a request's head and with refusals as problem documents.
-
-Such a request never becomes a request to the application, so the answer is made here.
-"""
+"""uvicorn's two HTTP parsers, with a limit on a request's head, deadlines, and refusals as problem documents."""
 
 from __future__ import annotations
 
-import json
-import uuid
+import asyncio
+from collections.abc import Sized
 
+import h11
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.api.problems import MEDIA_TYPE
-from app.errors import ApiError, Problem
+from app.errors import ApiError
+from app.http_connections import GuardedConnection, Reading
 
 MAX_HEAD_BYTES = 64 * 1024
 
 
-def _refusal(status: int, code: str, detail: str) -> bytes:
-    request_id = uuid.uuid4().hex
-    body = json.dumps(Problem(ApiError(status, code, detail), request_id).document()).encode("ascii")
-    reason = {400: "Bad Request", 431: "Request Header Fields Too Large"}[status]
-    head = (
-        f"HTTP/1.1 {status} {reason}\r\nContent-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"
-        f"X-Request-ID: {request_id}\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
-    )
-    return head.encode("ascii") + body
+def _bad_request() -> ApiError:
+    return ApiError(400, "bad_request", "this is not a valid HTTP/1.1 request", headers={"Connection": "close"})
 
 
-def _bad_request() -> bytes:
-    return _refusal(400, "bad_request", "this is not a valid HTTP/1.1 request")
+def _head_too_large() -> ApiError:
+    return ApiError(431, "headers_too_large", f"the request line and headers take over {MAX_HEAD_BYTES} bytes")
 
 
-def _head_too_large() -> bytes:
-    return _refusal(431, "headers_too_large", f"the request line and headers take over {MAX_HEAD_BYTES} bytes")
+class _PipelineFlow(FlowControl):
+    """uvicorn reads on after each answer, however many requests are queued behind it: a client that never reads its
+    answers would fill the memory with them.
+    """
+
+    def __init__(self, transport: asyncio.Transport, pipeline: Sized) -> None:
+        super().__init__(transport)
+        self._pipeline = pipeline
+
+    def resume_reading(self) -> None:
+        if not self._pipeline:
+            super().resume_reading()
 
 
-class LimitedHttpToolsProtocol(HttpToolsProtocol):
+class LimitedHttpToolsProtocol(GuardedConnection, HttpToolsProtocol):
     """httptools buffers a head of any size; this one ends the connection beyond MAX_HEAD_BYTES."""
 
     _in_head = True
+    _head_begun = False
     _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is there; what it sends ahead is read only when its turn has come."""
+        super().connection_made(transport)
+        self.flow = _PipelineFlow(self.transport, self.pipeline)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, unless the head it is still reading has grown too large."""
+        if self._refused:
+            return
         self._head_bytes = self._head_bytes + len(data) if self._in_head else 0
         super().data_received(data)
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+        if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self._refused:
             self.send_400_response("")
+        self.noted()
 
     def on_message_begin(self) -> None:
         """A new request: its head starts."""
-        self._in_head = True
+        self._in_head = self._head_begun = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """The head is over; one that came in a single read is measured here."""
-        self._in_head = False
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
             self._head_bytes = MAX_HEAD_BYTES + 1
             raise ValueError("head too large")  # uvicorn answers what the parser raises with send_400_response
+        self._in_head = self._head_begun = False
         self._head_bytes = 0
         super().on_headers_complete()
 
@@ -68,16 +79,55 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self._in_head = True
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
-        """A problem document instead of plain text."""
-        self.transport.write(_head_too_large() if self._head_bytes > MAX_HEAD_BYTES else _bad_request())
-        self.transport.close()
-
-
-class LimitedH11Protocol(H11Protocol):
-    """h11 limits the head itself (`h11_max_incomplete_event_size`); only the refusal's form is ours."""
+    def on_response_complete(self) -> None:
+        """The next pipelined request's turn, or that of a refusal."""
+        super().on_response_complete()
+        self.answered()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
         """A problem document instead of plain text."""
-        self.transport.write(_bad_request())
-        self.transport.close()
+        self.refuse(_head_too_large() if self._head_bytes > MAX_HEAD_BYTES else _bad_request())
+
+    def reading(self) -> Reading:
+        """As the parser's callbacks told."""
+        if not self._in_head:
+            return Reading.BODY
+        # Line ends before a request begin nothing, but who sends only those is as slow as who sends a part of a head.
+        return Reading.HEAD if self._head_begun or self._head_bytes else Reading.NOTHING
+
+    def head_has_begun(self) -> bool:
+        """As the parser's callbacks told."""
+        return self._head_begun
+
+
+class LimitedH11Protocol(GuardedConnection, H11Protocol):
+    """h11 limits the head itself (`h11_max_incomplete_event_size`)."""
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, unless its request has been refused."""
+        if not self._refused:
+            super().data_received(data)
+
+    def handle_events(self) -> None:
+        """Act on what has come; also what was held back until an answer was complete."""
+        super().handle_events()
+        self.noted()
+
+    def on_response_complete(self) -> None:
+        """The next pipelined request's turn, or that of a refusal."""
+        super().on_response_complete()
+        self.answered()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
+        """A problem document instead of plain text."""
+        self.refuse(_bad_request())
+
+    def reading(self) -> Reading:
+        """As the parser's state says."""
+        if self.conn.their_state is h11.SEND_BODY:
+            return Reading.BODY
+        return Reading.HEAD if self.conn.their_state is h11.IDLE and self.head_has_begun() else Reading.NOTHING
+
+    def head_has_begun(self) -> bool:
+        """Whether bytes wait for the rest of a head."""
+        return bool(self.conn.trailing_data[0])

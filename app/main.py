@@ -82,7 +82,7 @@ def create_app(settings: Settings, *, loopback: bool = True, clock: Clock = now_
     app.state.likewise = state
     app.state.openapi = openapi.document(declared, version=VERSION)
     app.router.routes.extend(routes(declared))
-    app.add_middleware(RequestContext)
+    app.add_middleware(RequestContext, closing=lambda: state.shutting_down)
     problems.install(app)
     return app
 

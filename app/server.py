@@ -23,6 +23,7 @@ from app.trainer_child import TrainerChild
 __all__ = ["Server", "TrainerChild"]
 
 DRAIN_SECONDS = 20
+_LAST_WORDS_SECONDS = 1
 _KEEP_ALIVE_SECONDS = 20
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PROTOCOLS = {"httptools": LimitedHttpToolsProtocol, "h11": LimitedH11Protocol}
@@ -41,6 +42,7 @@ class Server(uvicorn.Server):
         host, port: where to listen; ignored when `run()` gets sockets that already do.
         http: which parser reads requests.
         on_close: called in a thread when the listening ends, while requests in flight are drained.
+        drain_seconds: how long they get; those that still receive their body then are answered 503.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Server(uvicorn.Server):
         port: int = 8000,
         http: Literal["httptools", "h11"] = "httptools",
         on_close: Callable[[], None] = lambda: None,
+        drain_seconds: int = DRAIN_SECONDS,
     ) -> None:
         config = uvicorn.Config(
             app,
@@ -65,7 +68,7 @@ class Server(uvicorn.Server):
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=DRAIN_SECONDS,
+            timeout_graceful_shutdown=drain_seconds,
             h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         )
         super().__init__(config)
@@ -96,6 +99,9 @@ class Server(uvicorn.Server):
         self._state.shutting_down = True
         closing = asyncio.get_running_loop().run_in_executor(None, self._on_close)
         await super().shutdown(sockets)
+        if tasks := set(self.server_state.tasks):
+            # uvicorn has cancelled them and does not wait; their answers (503) have to get out before the process ends.
+            await asyncio.wait(tasks, timeout=_LAST_WORDS_SECONDS)
         await closing
 
     @contextlib.contextmanager

@@ -5,9 +5,11 @@ Pure ASGI: a class derived from BaseHTTPMiddleware would cost more than the whol
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 import uuid
+from collections.abc import Callable
 
 import structlog
 from starlette.datastructures import MutableHeaders
@@ -15,10 +17,14 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import api_error, problem_response
+from app.errors import ApiError
 
 _log = structlog.get_logger("app.access")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _QUIET_PATHS = frozenset({"/healthz", "/readyz"})
+
+REFUSAL = "likewise.refusal"
+"""Where the server leaves an ApiError in the scope for an application that waits for more of a body."""
 
 
 class RequestContext:
@@ -26,10 +32,14 @@ class RequestContext:
 
     The path is routed as it came over the wire: `%2F` stays inside an id and only a plain `/` separates. Handlers
     decode single segments with `app.api.parameters.path_id`.
+
+    Args:
+        closing: whether the service is ending; answers then ask the client to come back on another connection.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, closing: Callable[[], bool] = lambda: False) -> None:
         self._app = app
+        self._closing = closing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,14 +58,28 @@ class RequestContext:
                 headers = MutableHeaders(raw=message["headers"])
                 headers["X-Request-ID"] = request_id
                 headers["X-Content-Type-Options"] = "nosniff"
+                if self._closing():
+                    headers["Connection"] = "close"
             await send(message)
+
+        async def receive_unless_refused() -> Message:
+            message = await receive()
+            if (refusal := scope.get(REFUSAL)) is not None:
+                raise refusal
+            return message
 
         started = time.perf_counter()
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                await self._app(scope, receive, send_with_headers)
+                await self._app(scope, receive_unless_refused, send_with_headers)
             except ClientDisconnect:
                 status = 499  # nobody is left to answer; the number is for the log
+            except asyncio.CancelledError:
+                # Only the end of the draining cancels a request. Half an answer is cut: the server closes what its
+                # application leaves incomplete.
+                if not status:
+                    response = problem_response(_cut_off(), request_id=request_id)
+                    await response(scope, receive, send_with_headers)
             except Exception as error:
                 _log.exception("unforeseen_failure")
                 if status:
@@ -64,6 +88,11 @@ class RequestContext:
                 await response(scope, receive, send_with_headers)
             finally:
                 _log_request(scope, status=status, seconds=time.perf_counter() - started)
+
+
+def _cut_off() -> ApiError:
+    detail = "the service is stopping and could not finish this request; send it again"
+    return ApiError(503, "shutting_down", detail, headers={"Retry-After": "1", "Connection": "close"})
 
 
 def _request_id(scope: Scope) -> str:

@@ -25,7 +25,7 @@ _ALWAYS: Mapping[int, tuple[str, ...]] = {
     400: ("bad_request",),
     422: ("invalid_request",),
     500: ("internal_error",),
-    503: ("store_unavailable",),
+    503: ("store_unavailable", "shutting_down"),
 }
 _WITH_SCOPE: Mapping[int, tuple[str, ...]] = {401: ("unauthorized",), 403: ("forbidden",)}
 
@@ -168,6 +168,8 @@ def _problems(operation: Operation) -> dict[str, Any]:
     codes: dict[int, tuple[str, ...]] = dict(_ALWAYS)
     if operation.scope != "open":
         codes |= _WITH_SCOPE
+    if operation.body is not None:
+        codes[408] = ("request_timeout",)
     for status, own in operation.problems.items():
         codes[status] = tuple(dict.fromkeys((*own, *codes.get(status, ()))))
     return {str(status): _problem(status, codes[status]) for status in sorted(codes)}

@@ -3,65 +3,28 @@
 from __future__ import annotations
 
 import json
-import shutil
-import socket
-import threading
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from app.http_protocols import MAX_HEAD_BYTES
-from app.main import create_app
-from app.server import Server
-from app.settings import Settings
-
-
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def document(self) -> dict[str, object]:
-        document: dict[str, object] = json.loads(self.body)
-        return document
+from tests.app.serving import Answer, connect, new_server, read_answer, running
 
 
 @pytest.fixture(scope="module", params=["httptools", "h11"])
 def port(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
 ) -> Iterator[int]:
-    folder = tmp_path_factory.mktemp("served")
-    shutil.copy(sqlite_template, folder / "likewise.db")
-    values = {"database_url": f"sqlite:///{folder}/likewise.db", "model_dir": folder / "models"}
-    settings = Settings.model_validate(values)
-    server = Server(create_app(settings), settings, port=0, http=request.param)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    deadline = time.monotonic() + 20
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    thread.join(20)
-    assert not thread.is_alive()
+    with running(new_server(tmp_path_factory.mktemp("served"), sqlite_template, http=request.param)) as number:
+        yield number
 
 
 def ask(port: int, request: bytes) -> Answer:
     """Send bytes and read one whole answer."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with connect(port) as connection:
         connection.sendall(request)
-        stream = connection.makefile("rb")
-        status = int(stream.readline().split()[1])
-        headers: dict[str, str] = {}
-        while (line := stream.readline().strip()) != b"":
-            name, _, value = line.decode("latin-1").partition(":")
-            headers[name.lower()] = value.strip()
-        return Answer(status, headers, stream.read(int(headers.get("content-length", "0"))))
+        return read_answer(connection.makefile("rb"))
 
 
 def get(port: int, target: bytes, *headers: bytes) -> Answer:
@@ -109,7 +72,7 @@ def test_answers_carry_an_id_and_no_banner(port: int) -> None:
 
 
 def test_head_has_no_body(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with connect(port) as connection:
         connection.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         received = b"".join(iter(lambda: connection.recv(65536), b""))
     assert received.startswith(b"HTTP/1.1 200")
@@ -146,7 +109,7 @@ def test_a_head_over_the_limit_is_refused_also_before_its_end(port: int, finishe
 
 def test_the_head_is_measured_anew_for_each_request_of_a_connection(port: int) -> None:
     request = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"x" * (MAX_HEAD_BYTES // 4) + b"\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with connect(port) as connection:
         stream = connection.makefile("rb")
         for _ in range(10):
             connection.sendall(request)
@@ -160,7 +123,7 @@ def test_the_head_is_measured_anew_for_each_request_of_a_connection(port: int) -
 def test_a_body_of_64_mib_is_413(port: int, chunked: bool) -> None:
     size, block = 64 * 1024 * 1024, b"x" * 1024 * 1024
     head = b"POST /interactions HTTP/1.1\r\nHost: x\r\n"
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with connect(port) as connection:
         connection.sendall(
             head + (b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % size) + b"\r\n\r\n"
         )

@@ -6,16 +6,20 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.app.serving import connect, read_answer
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,26 @@ def free_port() -> int:
 
 
 Serve = Callable[..., Served]
+SERVE = ("-m", "app.cli", "serve", "--port")
+DRAIN_SECONDS = 1
+IMPATIENT = """
+import sys
+from app.logs import configure_logs
+from app.main import create_app
+from app.server import Server
+from app.settings import load_settings
+settings = load_settings()
+configure_logs(settings)
+_, http, drain_seconds, port = sys.argv
+Server(create_app(settings), settings, http=http, port=int(port), drain_seconds=int(drain_seconds)).run()
+"""
 
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
     started: list[subprocess.Popen[bytes]] = []
 
-    def _serve(**settings: str) -> Served:
+    def _serve(command: tuple[str, ...] = SERVE, **settings: str) -> Served:
         port, log = free_port(), tmp_path / "log"
         environ = {name: value for name, value in os.environ.items() if not name.startswith("LIKEWISE_")} | {
             "LIKEWISE_DATABASE_URL": f"sqlite:///{tmp_path}/likewise.db",
@@ -60,7 +77,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         }
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "app.cli", "serve", "--port", str(port)],
+                [sys.executable, *command, str(port)],
                 env=environ,
                 stderr=output,
                 stdout=subprocess.DEVNULL,
@@ -125,4 +142,64 @@ def test_a_second_signal_skips_the_delay_and_is_no_failure_either(serve: Serve) 
     served.process.send_signal(signal.SIGINT)
     time.sleep(0.2)
     served.process.send_signal(signal.SIGINT)
+    assert served.ends() == 0
+
+
+@pytest.fixture(params=["httptools", "h11"])
+def impatient(request: pytest.FixtureRequest, serve: Serve) -> Served:
+    """A service that drains for a second."""
+    return serve(command=("-c", IMPATIENT, request.param, str(DRAIN_SECONDS)))
+
+
+def test_an_upload_that_does_not_end_is_a_503_when_the_draining_is_over_and_nothing_is_stored(
+    impatient: Served, tmp_path: Path
+) -> None:
+    with connect(impatient.port) as connection:
+        connection.sendall(b"POST /interactions HTTP/1.1\r\nHost: x\r\nContent-Length: 31\r\n\r\n" + b'{"user_id"')
+        time.sleep(0.3)
+        impatient.process.send_signal(signal.SIGTERM)
+        started = time.monotonic()
+        stream = connection.makefile("rb")
+        answer = read_answer(stream)
+        assert time.monotonic() - started > DRAIN_SECONDS - 0.2
+        assert stream.read() == b""
+    assert (answer.status, answer.document["code"]) == (503, "shutting_down")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["connection"] == "close"
+    assert answer.headers["x-request-id"] == answer.document["request_id"]
+    assert int(answer.headers["retry-after"]) > 0
+    assert impatient.ends() == 0
+    log = impatient.log.read_text()
+    assert "Traceback" not in log
+    assert [json.loads(line)["status"] for line in log.splitlines() if '"path": "/interactions"' in line] == [503]
+    with closing(sqlite3.connect(tmp_path / "likewise.db")) as store:
+        assert store.execute("SELECT count(*) FROM interactions").fetchall() == [(0,)]
+
+
+def test_an_answer_that_nobody_reads_is_cut_when_the_draining_is_over(impatient: Served) -> None:
+    with connect(impatient.port, receive_buffer=4096) as connection:
+        connection.sendall(b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+        time.sleep(0.3)
+        impatient.process.send_signal(signal.SIGTERM)
+        assert impatient.ends() == 0
+    assert "Traceback" not in impatient.log.read_text()
+
+
+def test_a_connection_that_was_there_before_is_told_to_close_through_the_delay(serve: Serve) -> None:
+    served = serve(SHUTDOWN_DELAY_SECONDS="1")
+    ready = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
+    with connect(served.port) as connection, connect(served.port) as other:
+        for client in (connection, other):
+            client.sendall(ready)
+            answer = read_answer(client.makefile("rb"))
+            assert answer.status == 200
+            assert "connection" not in answer.headers
+        served.process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        for client, request, status in ((connection, ready, 503), (other, ready.replace(b"readyz", b"healthz"), 200)):
+            client.sendall(request)
+            stream = client.makefile("rb")
+            answer = read_answer(stream)
+            assert (answer.status, answer.headers["connection"]) == (status, "close")
+            assert stream.read() == b""
     assert served.ends() == 0
