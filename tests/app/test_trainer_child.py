@@ -141,7 +141,8 @@ def test_a_trainer_ends_with_its_parent_even_when_that_is_killed() -> None:
         child.start()
         while child.pid is None:
             time.sleep(0.01)
-        print(child.pid, flush=True)
+        # In one piece: a line of the log may be written at the same time.
+        print("\\n" + str(child.pid) + "\\n", end="", flush=True)
         time.sleep(60)
         """
     )
