@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Sized
 
 import h11
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.errors import ApiError
 from app.http_connections import GuardedConnection, Reading
@@ -44,11 +45,26 @@ class LimitedHttpToolsProtocol(GuardedConnection, HttpToolsProtocol):
     _in_head = True
     _head_begun = False
     _head_bytes = 0
+    _running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there; what it sends ahead is read only when its turn has come."""
         super().connection_made(transport)
         self.flow = _PipelineFlow(self.transport, self.pipeline)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone, for every request of it."""
+        running = self._running
+        super().connection_lost(exc)
+        if running is not None and running is not self.cycle and not running.response_complete:
+            # uvicorn tells the request that was read last, which is another one when it waits in the pipeline.
+            running.disconnected = True
+            running.message_event.set()
+        self.pipeline.clear()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, unless the head it is still reading has grown too large."""

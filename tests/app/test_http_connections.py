@@ -190,6 +190,19 @@ def test_a_client_that_asks_on_and_on_and_does_not_read_is_dropped(hasty: Hasty)
         assert eventually(hasty.has_no_connection)
 
 
+def test_a_client_that_leaves_while_its_requests_queue_is_no_failure(
+    hasty: Hasty, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert eventually(hasty.has_no_connection)
+    with structlog.testing.capture_logs() as lines:
+        with connect(hasty.port, receive_buffer=4096) as connection:
+            connection.sendall((LARGE + b"\r\n") * 5)
+            time.sleep(0.3)
+        assert eventually(hasty.has_no_connection)
+    assert [line["event"] for line in lines] == ["request"]
+    assert [record.message for record in caplog.records if record.levelno > logging.INFO] == []
+
+
 def test_a_client_that_reads_slowly_gets_all_of_it(hasty: Hasty) -> None:
     with connect(hasty.port, receive_buffer=65536) as connection:
         connection.sendall(LARGE + b"Connection: close\r\n\r\n")
