@@ -22,6 +22,7 @@ TITLES: Mapping[str, str] = {
     "method_not_allowed": "The address does not take this method",
     "request_timeout": "The request did not arrive in time",
     "body_too_large": "The body is too large",
+    "too_many_requests": "Too many requests",
     "headers_too_large": "The request's head is too large",
     "unsupported_media_type": "The body's content type is not taken here",
     "invalid_request": "The request breaks the rules",

@@ -31,6 +31,7 @@ from app.db.writer import InteractionWriter
 from app.live.history import History, SeenRule
 from app.live.live_model import LiveModel
 from app.live.refresher import Refresher
+from app.rate_limit import RateLimiter
 from app.readiness import StoreProbe
 from app.recommend import Recommender
 from app.security import KeyRing
@@ -109,6 +110,7 @@ def _state(settings: Settings, *, loopback: bool, clock: Clock) -> AppState:
         live=live,
         refresher=refresher,
         keyring=keyring,
+        rate_limiter=RateLimiter(settings.rate_limit_per_second),
         probe=StoreProbe(store),
         recommender=Recommender(history, live, clock=clock, repeats_included=settings.repeats == "include"),
     )

@@ -12,6 +12,7 @@ from app.db.writer import InteractionWriter
 from app.live.history import History
 from app.live.live_model import LiveModel
 from app.live.refresher import Refresher
+from app.rate_limit import RateLimiter
 from app.readiness import StoreProbe
 from app.recommend import Recommender
 from app.security import KeyRing
@@ -36,6 +37,7 @@ class AppState:
     live: LiveModel
     refresher: Refresher
     keyring: KeyRing
+    rate_limiter: RateLimiter
     probe: StoreProbe
     recommender: Recommender
     shutting_down: bool = False

@@ -27,7 +27,7 @@ _ALWAYS: Mapping[int, tuple[str, ...]] = {
     500: ("internal_error",),
     503: ("store_unavailable", "shutting_down"),
 }
-_WITH_SCOPE: Mapping[int, tuple[str, ...]] = {401: ("unauthorized",), 403: ("forbidden",)}
+_WITH_SCOPE: Mapping[int, tuple[str, ...]] = {401: ("unauthorized",), 403: ("forbidden",), 429: ("too_many_requests",)}
 
 
 class ProblemEntry(BaseModel):

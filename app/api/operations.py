@@ -85,11 +85,18 @@ class Operation:
 
     async def answer(self, request: Request) -> Response:
         """Let the caller in, refuse unknown parameters, and hand over. Raises: ApiError."""
-        caller = app_state(request).keyring.authorise(request.headers, self.scope)
+        state = app_state(request)
+        caller = state.keyring.authorise(request.headers, self.scope)
         request.state.key_id = caller.key_id
+        if self.scope != "open":
+            state.rate_limiter.admit(caller.key_id or _address(request))
         if self.query is None:
             refuse_query(request)
         return await self.handler(request)
+
+
+def _address(request: Request) -> str:
+    return "" if request.client is None else request.client.host
 
 
 class _Described(TypedDict, total=False):

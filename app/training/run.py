@@ -247,7 +247,7 @@ def _too_little(rows: Positives, numbered: Pairs, *, forced: bool) -> str | None
         "users": (len(numbered.user_keys), FEWEST_USERS),
         "items": (len(numbered.item_keys), FEWEST_ITEMS),
     }
-    missing = [f"{count} {noun}, {needed} are needed" for noun, (count, needed) in found.items() if count < needed]
+    missing = [f"{count} of the {needed} {noun} needed" for noun, (count, needed) in found.items() if count < needed]
     if not missing:
         return None
     # Whoever sent more than that asks where they went.

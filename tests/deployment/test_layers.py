@@ -12,7 +12,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-LEAVES = {"app.clock", "app.errors", "app.ids", "app.logs", "app.security", "app.settings", "app.version"}
+LEAVES = {
+    "app.clock",
+    "app.errors",
+    "app.ids",
+    "app.logs",
+    "app.rate_limit",
+    "app.security",
+    "app.settings",
+    "app.version",
+}
 MAY_IMPORT = {
     "model": set[str](),
     "migrations": {"app.db.tables"},
@@ -23,6 +32,7 @@ MAY_IMPORT = {
     "app.settings": {"app.db.url", "app.errors"},
     "app.logs": {"app.settings"},
     "app.strict_json": {"app.errors"},
+    "app.rate_limit": {"app.errors"},
     "app.security": {"app.errors", "app.settings"},
     "app.db": LEAVES | {"migrations"},
     "app.interaction_rows": LEAVES | {"app.db", "app.strict_json"},

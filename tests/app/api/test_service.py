@@ -15,7 +15,7 @@ from app.db.watermark import START
 from app.live.live_model import ActiveModel
 from app.readiness import StoreProbe
 from model.served import ServedModel
-from tests.app.api.running import NOW_US, AwayStore, Running
+from tests.app.api.running import NOW_US, AwayStore, Running, StartService
 
 
 def with_model(service: Running, version: int) -> None:
@@ -33,6 +33,15 @@ def with_model(service: Running, version: int) -> None:
 
 def probe(service: Running, store: object) -> None:
     service.state.probe = StoreProbe(store)  # type: ignore[arg-type]
+
+
+def test_one_caller_may_not_send_more_than_the_limit(start: StartService) -> None:
+    client = start(rate_limit_per_second=0.01).client
+    assert client.get("/popular").status_code == 200
+    refused = client.get("/popular")
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
+    assert 95 <= int(refused.headers["Retry-After"]) <= 100
+    assert client.get("/healthz").status_code == 200
 
 
 def test_healthz_touches_nothing(service: Running) -> None:

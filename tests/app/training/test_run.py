@@ -149,7 +149,7 @@ def test_too_little_data_is_skipped_and_the_numbers_are_told(
     outcome = run(hurried, store, snapshots)
 
     assert (outcome.status, outcome.version, outcome.rows) == ("skipped", None, 60)
-    assert outcome.reason == "too little to learn from: 60 interactions, 100 are needed"
+    assert outcome.reason == "too little to learn from: 60 of the 100 interactions needed"
     assert snapshots.names("model") == snapshots.names("history") == []
 
 
@@ -162,7 +162,7 @@ def test_too_little_data_says_what_was_left_out(
     outcome = run(hurried, sqlite_store, snapshots)
 
     assert outcome.reason == (
-        "too little to learn from: 60 interactions, 100 are needed (left out: 60 repeated within 60 seconds)"
+        "too little to learn from: 60 of the 100 interactions needed (left out: 60 repeated within 60 seconds)"
     )
 
 
