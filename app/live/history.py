@@ -80,7 +80,7 @@ class History:
         self._ahead: set[int] = set()
         self.catalogue = Catalogue(base)
         self._popularity: RecentPopularity | None = RecentPopularity(half_life_us=self._half_life_us)
-        self._uncounted: Histories | None = base
+        self._recount = True
 
     # -- what comes in ------------------------------------------------------------------------------------------------
 
@@ -143,7 +143,8 @@ class History:
 
     def stop_counting(self) -> None:
         """A model is live and carries its own popularity: stop keeping counts for the time before the first one."""
-        self._popularity = None
+        with self._lock:
+            self._popularity = None
 
     # -- what is asked ------------------------------------------------------------------------------------------------
 
@@ -173,14 +174,15 @@ class History:
 
     def recent_popularity(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Item keys ascending and decayed counts, both shape (I,); empty once a model is live."""
-        popularity = self._popularity
-        if popularity is None:
-            return _NO_KEYS, np.empty(0, dtype=np.float64)
         with self._lock:
-            if self._uncounted is not None:
-                popularity.add(self._base_events(self._uncounted))
-                self._uncounted = None
-            return popularity.counts()
+            if self._popularity is None:
+                return _NO_KEYS, np.empty(0, dtype=np.float64)
+            if self._recount:
+                self._popularity = RecentPopularity(half_life_us=self._half_life_us)
+                self._popularity.add(self._base_events())
+                self._popularity.add(self._shown(row for rows in self._state.later.values() for row in rows))
+                self._recount = False
+            return self._popularity.counts()
 
     def later_rows(self) -> int:
         """Rows held beside the base."""
@@ -212,7 +214,8 @@ class History:
         rows = list(rows)
         for row in rows:
             self._state.later.setdefault(row.user_key, []).append(row)
-        self._count((r.item_key, r.occurred_us) for r in rows if r.event_type not in self._rule.hidden_types)
+        if self._popularity is not None and not self._recount:
+            self._popularity.add(self._shown(rows))
 
     def _name_users(self, user_ids: Mapping[int, str]) -> None:
         for key, user_id in user_ids.items():
@@ -227,6 +230,7 @@ class History:
         ahead = [r for r in self._state.later.get(user_key, ()) if r.id in self._ahead and r.id not in held]
         left = [*rows, *(r for r in ahead if not batch.watermark.covers(r.id, r.xact))]
         self._state.later[user_key] = left
+        self._recount = True
         self._state = replace(self._state, replaced=self._state.replaced | {user_key})
 
     def _expire(self, before_us: int) -> None:
@@ -237,16 +241,21 @@ class History:
             for user_key, rows in state.later.items()
             if (kept := [row for row in rows if row.occurred_us >= before_us]) or user_key in state.replaced
         }
+        self._recount = True
         self._state = replace(state, later=later, expired_us=max(state.expired_us, before_us))
 
-    def _base_events(self, base: Histories) -> Iterable[tuple[int, int]]:
-        hidden = np.array([name in self._rule.hidden_types for name in base.event_types], dtype=np.bool_)
-        shown = ~hidden[base.event_codes] if len(hidden) else np.ones(len(base), dtype=np.bool_)
+    def _base_events(self) -> Iterable[tuple[int, int]]:
+        base, gone = self._state.base, np.array(sorted(self._state.replaced), dtype=np.int64)
+        shown = (base.times_us >= self._state.expired_us) & ~np.repeat(
+            np.isin(base.user_keys, gone), np.diff(base.indptr)
+        )
+        for code, name in enumerate(base.event_types):
+            if name in self._rule.hidden_types:
+                shown &= base.event_codes != code
         return zip(base.item_keys[base.item_positions[shown]].tolist(), base.times_us[shown].tolist(), strict=True)
 
-    def _count(self, events: Iterable[tuple[int, int]]) -> None:
-        if self._popularity is not None:
-            self._popularity.add(events)
+    def _shown(self, rows: Iterable[StoredInteraction]) -> Iterable[tuple[int, int]]:
+        return ((row.item_key, row.occurred_us) for row in rows if row.event_type not in self._rule.hidden_types)
 
     def _counts(self, event_type: str, occurred_us: int, since_us: int, *, only_hidden: bool) -> bool:
         if event_type in self._rule.hidden_types:

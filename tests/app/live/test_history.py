@@ -220,6 +220,16 @@ def test_a_row_that_comes_after_the_expiry_counts_however_old_it_is() -> None:
     assert seen(h, 1) == [12]
 
 
+def test_what_was_taken_back_or_expired_is_not_popular_any_more() -> None:
+    rows = [row(1, 1, 11, at=5), row(2, 1, 12, at=20), row(3, 2, 13, at=5)]
+    for h in both(rows, SeenRule()):
+        assert popular(h) == {11: 1.0, 12: 1.0, 13: 1.0}
+        h.apply_feed(batch(watermark=upto(3, 1), deleted={1: [row(1, 1, 11, at=5)]}))
+        assert popular(h) == {11: 1.0, 13: 1.0}
+        h.apply_feed(batch(row(4, 2, 12, at=30), watermark=upto(4, 2), expired_us=10))
+        assert popular(h) == {12: 1.0}
+
+
 def test_popularity_is_not_kept_once_a_model_is_live() -> None:
     h = history()
     h.apply(appended(row(1, 1, 11)))
