@@ -9,15 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
 MAX_LISTED_ERRORS = 20
 _MAX_POINTER_PART = 64
 
 TITLES: Mapping[str, str] = {
     "bad_request": "The request could not be read",
     "unauthorized": "A valid key is needed",
-    "forbidden": "The key's scope does not allow this",
+    "forbidden": "This caller may not do that",
     "not_found": "There is nothing at this address",
     "method_not_allowed": "The address does not take this method",
     "request_timeout": "The request did not arrive in time",
@@ -154,13 +152,3 @@ def _pointer_part(part: str | int) -> str:
         text = text[:_MAX_POINTER_PART] + "…"
     text = text.encode("utf-8", "replace").decode("utf-8")
     return text.replace("~", "~0").replace("/", "~1")
-
-
-def field_errors(error: ValidationError, *, prefix: Sequence[str | int] = ()) -> list[FieldError]:
-    """What pydantic found, as pointers under `prefix`; the inputs themselves are left out."""
-    found = error.errors(include_url=False, include_input=False, include_context=False)
-    return [FieldError(pointer_to((*prefix, *entry["loc"])), entry["type"], _sentence(entry["msg"])) for entry in found]
-
-
-def _sentence(message: str) -> str:
-    return message.removeprefix("Value error, ")

@@ -27,8 +27,9 @@ from pydantic_core import PydanticCustomError
 
 from app.clock import DAY_US, MICROSECONDS
 from app.db.interactions import NewInteraction
-from app.errors import FieldError, field_errors, invalid_at, pointer_to
+from app.errors import FieldError, invalid_at, pointer_to
 from app.ids import ExternalId
+from app.plain_words import field_errors
 from app.settings import EVENT_TYPE
 from app.strict_json import RepeatedNames
 
@@ -222,7 +223,7 @@ def _read(data: Sequence[object], *, prefixes: Sequence[tuple[int, ...]], now_us
             try:
                 rows.append(_ROW.validate_python(row, context=context).stored(now_us))
             except ValidationError as error:
-                errors = field_errors(error, prefix=prefix)
+                errors = field_errors(error, model=InteractionRow, prefix=prefix)
         if errors:
             rejected.append(errors)
     return ReadRows(rows, rejected)

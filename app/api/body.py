@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from app.errors import ApiError, field_errors, invalid
+from app.errors import ApiError, invalid
+from app.plain_words import field_errors
 from app.state import app_state
 
-T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 
 _JSON_TYPES = frozenset({"application/json", "text/json"})
 _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
@@ -52,9 +53,9 @@ def _too_large(limit: int) -> ApiError:
     return ApiError(413, "body_too_large", f"the body is over {limit} bytes; send fewer rows at a time")
 
 
-def validated(adapter: TypeAdapter[T], value: object) -> T:
-    """`value` as the adapter's type. Raises: ApiError 422 with pointers into the body."""
+def validated(model: type[M], value: object) -> M:
+    """`value` as the model. Raises: ApiError 422 with pointers into the body."""
     try:
-        return adapter.validate_python(value)
+        return model.model_validate(value)
     except ValidationError as error:
-        raise invalid(field_errors(error)) from None
+        raise invalid(field_errors(error, model=model)) from None

@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError, Wit
 from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
-from app.errors import FieldError, field_errors, invalid, invalid_at, pointer_to
+from app.errors import FieldError, invalid, invalid_at, pointer_to
 from app.ids import ExternalId, InvalidId, id_from_path, percent_decoded
+from app.plain_words import field_errors
 
 MAX_LIMIT = 500
 _MAX_INT64 = 2**63 - 1
@@ -77,7 +78,7 @@ def _read_given(request: Request, model: type[Q]) -> Q:
     try:
         parsed = model.model_validate(values)
     except ValidationError as error:
-        errors += field_errors(error, prefix=("query",))
+        errors += field_errors(error, model=model, prefix=("query",))
     if errors:
         raise invalid(errors)
     return parsed

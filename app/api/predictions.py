@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -78,10 +78,6 @@ class PairScores(BaseModel):
     scores: list[PairScore]
 
 
-_USER_ITEMS: TypeAdapter[UserItems] = TypeAdapter(UserItems)
-_PAIRS: TypeAdapter[Pairs] = TypeAdapter(Pairs)
-
-
 @operations.post(
     "/predict",
     scope="read",
@@ -114,8 +110,8 @@ async def predict(request: Request) -> Response:
     body = decode_json(await read_body(request))
     try:
         if isinstance(body, dict) and "pairs" in body:
-            return json_answer(_pairs(state.recommender, validated(_PAIRS, body).pairs))
-        return json_answer(_user_items(state.recommender, validated(_USER_ITEMS, body)))
+            return json_answer(_pairs(state.recommender, validated(Pairs, body).pairs))
+        return json_answer(_user_items(state.recommender, validated(UserItems, body)))
     except NoModelError:
         detail = "no model has been trained yet; the first training starts by itself once there are enough interactions"
         raise ApiError(503, "no_model", detail, headers={"Retry-After": "10"}) from None

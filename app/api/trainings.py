@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,8 +28,14 @@ from app.training.config import TrainingConfig
 operations = Operations("trainings")
 
 
-# PostgreSQL's text holds no NUL, and a list of trainings is for people to read.
-_NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f-\x9f]*$"
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def _readable(note: str) -> str:
+    # PostgreSQL's text holds no NUL, and a list of trainings is for people to read.
+    if _CONTROL_CHARACTERS.search(note):
+        raise PydanticCustomError("text_control_character", "a note is one line of text without control characters")
+    return note
 
 
 def _no_tuning(value: bool) -> bool:
@@ -50,8 +57,8 @@ class TrainingRequest(BaseModel):
     tune: Annotated[StrictBool, AfterValidator(_no_tuning)] = Field(
         False, description="Only false: tuning is not offered yet."
     )
-    note: Annotated[str | None, Field(max_length=500, pattern=_NO_CONTROL_CHARACTERS)] = Field(
-        None, description="For people; comes back with the training."
+    note: Annotated[str, Field(max_length=500), AfterValidator(_readable)] | None = Field(
+        None, description="For people, one line of text; comes back with the training."
     )
 
 
@@ -93,7 +100,6 @@ class TrainingPage(BaseModel):
     next: str | None
 
 
-_REQUEST: TypeAdapter[TrainingRequest] = TypeAdapter(TrainingRequest)
 _EXAMPLE = {
     "id": 7,
     "status": "running",
@@ -130,7 +136,7 @@ async def queue(request: Request) -> Response:
     """Check the constants, then leave a row for the trainer."""
     state = app_state(request)
     body = await read_body(request)
-    asked = validated(_REQUEST, decode_json(body) if body.strip() else {})
+    asked = validated(TrainingRequest, decode_json(body) if body.strip() else {})
 
     def write() -> TrainingRow | None:
         with state.store.write() as connection:

@@ -19,10 +19,10 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from app.db.items import NewItem
-from app.errors import field_errors
 from app.ids import ExternalId
 from app.importing.files import BadLine, CellReader, Record
 from app.importing.rows import bad_row, json_or_text
+from app.plain_words import field_errors
 
 MAX_METADATA_BYTES = 16 * 1024
 CATEGORY_SEPARATOR = "|"
@@ -86,7 +86,7 @@ def item(record: Record | BadLine) -> NewItem | BadLine:
     try:
         row = ItemRow.model_validate(record.fields)
     except ValidationError as error:
-        return bad_row(record.line, field_errors(error))
+        return bad_row(record.line, field_errors(error, model=ItemRow))
     return NewItem(
         row.item_id, title=row.title, categories=row.categories or None, metadata=row.metadata, hidden=row.hidden
     )

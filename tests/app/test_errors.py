@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import BaseModel, ValidationError
 
-from app.errors import MAX_LISTED_ERRORS, TITLES, ApiError, FieldError, Problem, field_errors, invalid, pointer_to
+from app.errors import MAX_LISTED_ERRORS, TITLES, ApiError, FieldError, Problem, invalid, pointer_to
 
 
 @pytest.mark.parametrize(
@@ -23,7 +22,7 @@ def test_pointers_follow_rfc_6901_and_stay_short_and_encodable(parts: tuple[str 
 
 
 def test_at_most_twenty_errors_are_listed() -> None:
-    error = invalid([FieldError(f"/{number}", "missing", "Field required") for number in range(50)])
+    error = invalid([FieldError(f"/{number}", "missing", "this field is needed") for number in range(50)])
     assert len(error.errors) == MAX_LISTED_ERRORS
     assert "49 more" in error.detail
 
@@ -38,14 +37,3 @@ def test_a_problem_document_has_the_members_that_callers_rely_on() -> None:
         "code": "unknown_user",
         "request_id": "r1",
     }
-
-
-def test_what_pydantic_finds_is_told_without_the_input() -> None:
-    class Model(BaseModel):
-        number: int
-
-    with pytest.raises(ValidationError) as caught:
-        Model.model_validate({"number": "s3cret"})
-    (entry,) = field_errors(caught.value, prefix=("query",))
-    assert (entry.pointer, entry.code) == ("/query/number", "int_parsing")
-    assert "s3cret" not in str(entry)
