@@ -85,7 +85,26 @@ def _schemas(operations: Iterable[Operation]) -> tuple[dict[tuple[str, Any], Any
                 # By validation: the answers are plain dictionaries, in which a field with a default may be absent.
                 wanted.append(((name, status), "validation", TypeAdapter(answer.schema)))
     made, shared = TypeAdapter.json_schemas(wanted, ref_template=_REF)
-    return {key: schema for (key, _), schema in made.items()}, shared.get("$defs", {})
+    components = shared.get("$defs", {})
+    _drop_absent_defaults([*made.values(), *components.values()])
+    return {key: schema for (key, _), schema in made.items()}, components
+
+
+def _drop_absent_defaults(schemas: Iterable[dict[str, Any]]) -> None:
+    """Take `default: null` away where null is not allowed: there it means that the field may be absent, no more."""
+    for schema in schemas:
+        if schema.get("default", ...) is None and not _allows_null(schema):
+            del schema["default"]
+        inner = [schema[name] for name in ("items", "additionalProperties") if isinstance(schema.get(name), dict)]
+        inner += [part for name in ("anyOf", "oneOf", "allOf", "prefixItems") for part in schema.get(name, ())]
+        _drop_absent_defaults([*inner, *schema.get("properties", {}).values()])
+
+
+def _allows_null(schema: Mapping[str, Any]) -> bool:
+    kind = schema.get("type", ())
+    if kind == "null" or (isinstance(kind, list) and "null" in kind):
+        return True
+    return any(_allows_null(branch) for name in ("anyOf", "oneOf") for branch in schema.get(name, ()))
 
 
 def _identifier(operation: Operation) -> str:
@@ -143,6 +162,7 @@ def _query_parameters(model: type[QueryModel] | None) -> list[dict[str, Any]]:
     if model is None:
         return []
     schema = model.model_json_schema(ref_template=_REF)
+    _drop_absent_defaults([schema])
     required = schema.get("required", [])
     return [_query_parameter(name, entry, required=name in required) for name, entry in schema["properties"].items()]
 
@@ -153,7 +173,9 @@ def _query_parameter(name: str, schema: dict[str, Any], *, required: bool) -> di
     # A parameter that is absent is null inside; over the wire there is no null.
     branches = [branch for branch in schema.get("anyOf", []) if branch.get("type") != "null"]
     if len(branches) == 1:
-        schema = {key: value for key, value in schema.items() if key not in ("anyOf", "default")} | branches[0]
+        schema = {key: value for key, value in schema.items() if key != "anyOf"} | branches[0]
+        if schema.get("default", ...) is None:
+            del schema["default"]
     return {"name": name, "in": "query", "required": required, "description": description, "schema": schema}
 
 

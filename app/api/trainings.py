@@ -28,14 +28,17 @@ from app.training.config import TrainingConfig
 operations = Operations("trainings")
 
 
-_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f]*$"
 
 
 def _readable(note: str) -> str:
     # PostgreSQL's text holds no NUL, and a list of trainings is for people to read.
-    if _CONTROL_CHARACTERS.search(note):
+    if not re.fullmatch(_ONE_LINE, note):
         raise PydanticCustomError("text_control_character", "a note is one line of text without control characters")
     return note
+
+
+_Note = Annotated[str, Field(max_length=500, json_schema_extra={"pattern": _ONE_LINE}), AfterValidator(_readable)]
 
 
 def _no_tuning(value: bool) -> bool:
@@ -57,9 +60,7 @@ class TrainingRequest(BaseModel):
     tune: Annotated[StrictBool, AfterValidator(_no_tuning)] = Field(
         False, description="Only false: tuning is not offered yet."
     )
-    note: Annotated[str, Field(max_length=500), AfterValidator(_readable)] | None = Field(
-        None, description="For people, one line of text; comes back with the training."
-    )
+    note: _Note | None = Field(None, description="For people, one line of text; comes back with the training.")
 
 
 class Progress(BaseModel):

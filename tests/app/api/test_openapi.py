@@ -91,6 +91,70 @@ def test_every_example_fits_its_schema(document: dict[str, Any]) -> None:
                 check(document, content["schema"], example["value"])
 
 
+def schemas(node: Any) -> Iterator[dict[str, Any]]:
+    """Every schema in the document, those inside schemas included."""
+    if isinstance(node, list):
+        for entry in node:
+            yield from schemas(entry)
+    elif isinstance(node, dict):
+        for name, entry in node.items():
+            if name == "schema":
+                yield from within(entry)
+            elif name == "schemas":
+                for component in entry.values():
+                    yield from within(component)
+            elif name not in ("example", "examples"):
+                yield from schemas(entry)
+
+
+def within(schema: Any) -> Iterator[dict[str, Any]]:
+    if not isinstance(schema, dict):
+        return
+    yield schema
+    for name in ("anyOf", "oneOf", "allOf", "prefixItems"):
+        for entry in schema.get(name, []):
+            yield from within(entry)
+    for name in ("items", "additionalProperties", "not"):
+        yield from within(schema.get(name))
+    for entry in schema.get("properties", {}).values():
+        yield from within(entry)
+
+
+def test_every_default_and_every_example_in_a_schema_fits_it(document: dict[str, Any]) -> None:
+    seen = 0
+    for schema in schemas(document):
+        given = [schema[name] for name in ("default", "example") if name in schema] + schema.get("examples", [])
+        for value in given:
+            check(document, schema, value)
+            seen += 1
+    assert seen > 20
+
+
+def test_what_has_no_value_when_absent_has_no_default(document: dict[str, Any]) -> None:
+    row = document["components"]["schemas"]["InteractionRow"]["properties"]
+    assert "default" not in row["timestamp"]
+    assert row["value"]["default"] == 1.0
+    assert row["context"]["default"] is None  # here null is allowed
+
+
+def test_every_parameters_example_and_default_fits_its_schema(document: dict[str, Any]) -> None:
+    for path, _, operation in each(document):
+        for parameter in operation["parameters"]:
+            schema = parameter["schema"]
+            assert schema.get("default", ...) is not None, (path, parameter["name"])
+            if "example" in parameter:
+                check(document, schema, parameter["example"])
+
+
+def test_a_training_is_described_as_it_is_taken(shared: Running, document: dict[str, Any]) -> None:
+    schema = {"$ref": "#/components/schemas/TrainingRequest"}
+    check(document, schema, {"note": "one line"})
+    for body in ({"note": "two\nlines"}, {"note": "x" * 501}):
+        assert shared.client.post("/trainings", json=body).status_code == 422
+        with pytest.raises(jsonschema.ValidationError):
+            check(document, schema, body)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
