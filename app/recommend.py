@@ -13,6 +13,9 @@ from app.clock import Clock
 from app.live.history import History
 from app.live.live_model import ActiveModel, LiveModel
 
+MANY_ITEMS = 2_000
+"""Scoring and telling as many takes about a millisecond."""
+
 Source = Literal["model", "popular"]
 _NO_NUMBERS: NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
@@ -106,7 +109,8 @@ class Recommender:
         served = model.served
         number = self._user_number(model, user_id)
         if item_ids is None:
-            names = [self._history.catalogue.item_id(key) for key in served.item_keys.tolist()]
+            # An item that nothing names any more cannot be told.
+            names = self._history.catalogue.item_ids(served.item_keys)
             numbers = np.array([number for number, name in enumerate(names) if name is not None], dtype=np.int64)
             item_ids = [name for name in names if name is not None]
         else:
@@ -122,6 +126,11 @@ class Recommender:
         numbers = self._item_numbers(model, item_ids)
         return Scored(model.version, "model", item_ids, _scores(model, users, numbers))
 
+    def predicts_many(self) -> bool:
+        """Whether `predict` without items has so many to score that it holds up whoever waits beside it."""
+        model = self._live.current()
+        return model is not None and model.served.num_items > MANY_ITEMS
+
     def _model(self) -> ActiveModel:
         model = self._live.current()
         if model is None:
@@ -133,8 +142,7 @@ class Recommender:
         return None if user_key is None else model.served.user_number(user_key)
 
     def _item_numbers(self, model: ActiveModel, item_ids: Sequence[str]) -> NDArray[np.int64]:
-        keys = [self._history.catalogue.item_key(item_id) for item_id in item_ids]
-        return model.served.item_numbers(np.array([-1 if key is None else key for key in keys], dtype=np.int64))
+        return model.served.item_numbers(self._history.catalogue.item_keys(item_ids))
 
     def _left_out(self, wanted: Wanted, user_key: int | None) -> _LeftOut:
         catalogue = self._history.catalogue
@@ -185,13 +193,12 @@ class _LeftOut:
 def _scores(model: ActiveModel, users: NDArray[np.int64], numbers: NDArray[np.int64]) -> list[float | None]:
     """Scores of pairs, shape (n,): number -1 among `users` is scored by popularity, among `numbers` has no score."""
     served = model.served
-    scores: list[float | None] = [None] * len(numbers)
     known = (numbers >= 0) & (users >= 0)
     popular = (numbers >= 0) & (users < 0)
-    for chosen, values in (
-        (known, served.pair_scores(users[known], numbers[known])),
-        (popular, served.popular_scores[numbers[popular]]),
-    ):
-        for position, value in zip(np.flatnonzero(chosen).tolist(), values.tolist(), strict=True):
-            scores[position] = value
+    values = np.zeros(len(numbers), dtype=np.float32)
+    values[known] = served.pair_scores(users[known], numbers[known])
+    values[popular] = served.popular_scores[numbers[popular]]
+    scores: list[float | None] = [*values.tolist()]
+    for position in np.flatnonzero(numbers < 0).tolist():
+        scores[position] = None
     return scores

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +69,32 @@ class Catalogue:
         """The id of a key, or None for one that was never seen."""
         item_id = self._ids.get(item_key)
         return item_id if item_id is not None else self._base.item_id(item_key)
+
+    def item_keys(self, item_ids: Sequence[str]) -> NDArray[np.int64]:
+        """The keys of many ids at once, shape of item_ids; -1 for one that was never seen."""
+        # What came since is looked at before the base, so that a rebase between the two hides nothing.
+        since = self._keys
+        found = np.array([since.get(item_id, -1) for item_id in item_ids], dtype=np.int64)
+        base = self._base
+        places = np.flatnonzero(found < 0)
+        rows = base.items.numbers([item_ids[place] for place in places.tolist()])
+        found[places[rows >= 0]] = base.item_keys[rows[rows >= 0]]
+        return found
+
+    def item_ids(self, item_keys: NDArray[np.int64]) -> list[str | None]:
+        """The ids of many keys at once, None for one that was never seen."""
+        since = self._ids
+        base = self._base
+        rows = np.searchsorted(base.item_keys, item_keys)
+        known = rows < len(base.item_keys)
+        known[known] = base.item_keys[rows[known]] == item_keys[known]
+        named: list[str | None] = [*base.items.ids(rows[known])]
+        if len(named) == len(item_keys):
+            return named
+        found: list[str | None] = [since.get(key) for key in item_keys.tolist()]
+        for place, item_id in zip(np.flatnonzero(known).tolist(), named, strict=True):
+            found[place] = item_id
+        return found
 
     def unnamed(self, item_keys: NDArray[np.int64]) -> list[int]:
         """Those of `item_keys`, shape (I,), whose id is not known here."""
