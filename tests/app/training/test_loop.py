@@ -101,7 +101,7 @@ def test_a_queued_training_is_carried_out_with_its_config_and_a_skip_says_the_nu
     (row,) = rows_of(store)
     assert (row.status, row.rows, row.config) == ("skipped", 50, {"seed": 5})
     assert row.reason is not None
-    assert "50 interactions" in row.reason
+    assert "50 of the 100 interactions" in row.reason
     assert row.watermark is not None
 
 
