@@ -33,8 +33,10 @@ class SharedServer:
     def url(self, database: str) -> str:
         return f"postgresql://likewise:{PASSWORD}@127.0.0.1:{self.port}/{database}"
 
-    def create(self, database: str) -> None:
-        self._run(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(database)))
+    def create(self, database: str, *, template: str = "template0") -> None:
+        """An empty database, or a copy of one that nobody is connected to."""
+        names = (sql.Identifier(database), sql.Identifier(template))
+        self._run(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
 
     def drop(self, database: str) -> None:
         self._run(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))

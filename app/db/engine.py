@@ -98,6 +98,10 @@ class Store:
             self._store_id = str(found)
         return self._store_id
 
+    def forget_identity(self) -> None:
+        """Read `store_id` again when it is next asked for: the database may have been put back to another store."""
+        self._store_id = None
+
     def dispose(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()

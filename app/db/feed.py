@@ -163,12 +163,14 @@ def _newest_xact(connection: sa.Connection) -> int:
 
 
 def is_ahead(since: Watermark, now: Watermark) -> bool:
-    """Whether `since` has seen more than there is: it comes from before the store was replaced by an older copy."""
+    """Whether `since` has seen what is not there: it comes from before the store was replaced by another copy."""
     if now.postgres is None:
         # Ids are never given twice, so only another copy of the store can have come less far.
         behind = now.last_id < since.last_id or now.last_change_id < since.last_change_id
         return behind or since.postgres is not None
-    return since != START and (since.postgres is None or since.postgres.xmax > now.postgres.xmax)
+    if since == START:
+        return False
+    return since.copy != now.copy or since.postgres is None or since.postgres.xmax > now.postgres.xmax
 
 
 def adopt_restored(store: Store) -> bool:

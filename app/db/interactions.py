@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app.db import changes, tables
 from app.db.append import Appended, NewInteraction, StoredInteraction, append, append_many
-from app.db.statements import covered, last_key, snapshot_now, uncovered
+from app.db.statements import copy_now, covered, last_key, snapshot_now, uncovered
 from app.db.watermark import Watermark
 
 __all__ = [
@@ -129,8 +129,8 @@ def scan(connection: sa.Connection, *, upto: Watermark, after_id: int, limit: in
 def current_watermark(connection: sa.Connection) -> Watermark:
     """The point that the log has reached for this transaction."""
     last_id, last_change = (last_key(connection, table) for table in (tables.interactions, tables.changes))
-    row = connection.execute(sa.select(last_id, last_change, snapshot_now(connection))).one()
-    return Watermark(row[0], row[1], row[2])
+    row = connection.execute(sa.select(last_id, last_change, snapshot_now(connection), copy_now(connection))).one()
+    return Watermark(*row)
 
 
 def count(connection: sa.Connection, *, beyond: Watermark | None = None) -> int:

@@ -62,6 +62,34 @@ def snapshot_now(connection: sa.Connection) -> sa.ColumnElement[str]:
     return sa.cast(sa.null(), sa.Text)
 
 
+def copy_now(connection: sa.Connection) -> sa.ColumnElement[str]:
+    """Which copy of the tables this is, as text; null on SQLite.
+
+    The cluster's identifier, and the numbers that the database and a table of ours were given when they were made.
+    """
+    if not is_postgres(connection):
+        return sa.cast(sa.null(), sa.Text)
+    parts: list[sa.ColumnElement[Any]] = []
+    if _tells_cluster(connection):
+        control = sa.func.pg_control_system().table_valued("system_identifier")
+        parts.append(sa.select(control.c.system_identifier).scalar_subquery())
+    databases = sa.table("pg_database", sa.column("oid"), sa.column("datname"))
+    own = databases.c.datname == sa.func.current_database()
+    parts.append(sa.select(databases.c.oid).where(own).scalar_subquery())
+    parts.append(sa.cast(sa.func.to_regclass("interactions"), postgresql.OID))
+    return sa.func.concat_ws("/", *parts)
+
+
+def _tells_cluster(connection: sa.Connection) -> bool:
+    """Whether the function is there for this user: a hosted or merely compatible database may not offer it."""
+    known: bool | None = connection.info.get("tells_cluster")
+    if known is None:
+        there = sa.func.to_regprocedure("pg_control_system()")
+        may = sa.func.has_function_privilege(sa.cast(there, postgresql.OID), "EXECUTE")
+        known = connection.info["tells_cluster"] = bool(connection.scalar(sa.select(may)))
+    return known
+
+
 def last_key(connection: sa.Connection, table: sa.Table) -> sa.ScalarSelect[int]:
     """The highest key of `table` that is committed; on SQLite the highest ever given, also where that row is gone."""
     key = table.primary_key.columns.values()[0]

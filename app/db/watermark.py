@@ -33,12 +33,14 @@ class Watermark:
 
     On SQLite ids are committed in their order, so `last_id` and `last_change_id` say everything. On PostgreSQL they
     are not, and `snapshot` (the text of a `pg_snapshot`) decides; the ids are then only the highest ones that were
-    seen.
+    seen. Transaction numbers mean something in one copy of the tables only, so `copy` says which one: it is another
+    after a dump was restored. None on SQLite, where nothing tells copies apart.
     """
 
     last_id: int
     last_change_id: int
     snapshot: str | None
+    copy: str | None = None
 
     @cached_property
     def postgres(self) -> PostgresSnapshot | None:
@@ -51,7 +53,12 @@ class Watermark:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads."""
-        return {"last_id": self.last_id, "last_change_id": self.last_change_id, "snapshot": self.snapshot}
+        return {
+            "last_id": self.last_id,
+            "last_change_id": self.last_change_id,
+            "snapshot": self.snapshot,
+            "copy": self.copy,
+        }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Watermark:
@@ -59,7 +66,10 @@ class Watermark:
         snapshot = document["snapshot"]
         if snapshot is not None:
             PostgresSnapshot.parse(snapshot)
-        return cls(int(document["last_id"]), int(document["last_change_id"]), snapshot)
+        copy = document.get("copy")
+        if not (copy is None or isinstance(copy, str)):
+            raise ValueError("copy is not a text")
+        return cls(int(document["last_id"]), int(document["last_change_id"]), snapshot, copy)
 
 
 START = Watermark(-1, -1, None)

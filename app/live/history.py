@@ -1,8 +1,8 @@
 """What every user did, in memory: one memory-mapped base and the rows that came since.
 
 Rows arrive twice: from this worker's own writes, right after their commit, and from the feed, which sees the commits
-of all processes. A row is applied once, by its id. The base is replaced after each training; rows that it holds are
-then dropped.
+of all processes. A row is applied once, by its id. The base is replaced after each training, together with what the
+feed brought since that base was read.
 """
 
 from __future__ import annotations
@@ -47,7 +47,6 @@ class _State:
     """A base and what came since, behind one reference: a reader that takes it sees both of the same moment.
 
     Attributes:
-        watermark: what the base was read up to.
         replaced: users whose rows in the base no longer hold, since some were deleted; all of theirs stand in `later`.
         later: rows by user; a list grows at its end and is otherwise replaced.
         user_keys: ids of users that the base does not know.
@@ -55,7 +54,6 @@ class _State:
     """
 
     base: Histories
-    watermark: Watermark
     replaced: frozenset[int]
     later: dict[int, list[StoredInteraction]]
     user_keys: dict[str, int]
@@ -72,14 +70,12 @@ class History:
         self._rule = rule
         self._half_life_us = popularity_half_life_us
         self._lock = threading.Lock()
-        self._reset(Histories.empty(), START)
-
-    def _reset(self, base: Histories, watermark: Watermark) -> None:
-        self._state = _State(base, watermark, frozenset(), {}, {})
-        self._watermark = watermark
+        self._state = _State(Histories.empty(), frozenset(), {}, {})
+        self._watermark = START
+        # Ids of own rows that the feed has not brought yet.
         self._ahead: set[int] = set()
-        self.catalogue = Catalogue(base)
-        self._popularity: RecentPopularity | None = RecentPopularity(half_life_us=self._half_life_us)
+        self.catalogue = Catalogue(Histories.empty())
+        self._popularity: RecentPopularity | None = RecentPopularity(half_life_us=popularity_half_life_us)
         self._recount = True
 
     # -- what comes in ------------------------------------------------------------------------------------------------
@@ -101,35 +97,19 @@ class History:
         with self._lock:
             self._take(batch)
 
-    def restart(self, batch: FeedBatch) -> None:
-        """Forget everything and hold what a read from the start brought: the store is another one than it was."""
+    def restart(self, base: Histories, batch: FeedBatch) -> None:
+        """Forget everything and hold a base and what came since: the first time, or for a store that was restored."""
         with self._lock:
-            self._reset(Histories.empty(), START)
-            self._take(batch)
+            self._ahead.clear()
+            self.catalogue = Catalogue(base)
+            self._popularity = RecentPopularity(half_life_us=self._half_life_us)
+            self._rest_on(base, batch)
 
-    def rebase(self, base: Histories, watermark: Watermark) -> None:
-        """Put a newer base under the later rows and drop those that it holds.
-
-        `watermark` is what the base was read up to; it may be ahead of the feed, which then brings nothing twice.
-        """
+    def rebase(self, base: Histories, batch: FeedBatch) -> None:
+        """Hold a newer base and what came since it."""
         with self._lock:
-            if self._watermark == START:
-                self._reset(base, watermark)
-                return
-            # A replaced user's rows stay in `later` whole: whether this base knows of the deletion need not be decided.
-            old = self._state
-            later = {
-                user_key: kept
-                for user_key, rows in old.later.items()
-                if (
-                    kept := rows
-                    if user_key in old.replaced
-                    else [row for row in rows if not watermark.covers(row.id, row.xact)]
-                )
-            }
-            user_keys = {user_id: key for user_id, key in old.user_keys.items() if base.user_key(user_id) != key}
             self.catalogue.rebase(base)
-            self._state = _State(base, watermark, old.replaced, later, user_keys, old.expired_us)
+            self._rest_on(base, batch)
 
     def name_items(self, item_ids: dict[int, str]) -> None:
         """Learn ids of item keys."""
@@ -190,18 +170,35 @@ class History:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
+    def _rest_on(self, base: Histories, batch: FeedBatch) -> None:
+        """A base and everything since it, whatever was held before, save own rows that the feed has not reached."""
+        self.catalogue.name(batch.item_ids)
+        self.catalogue.update(batch.items)
+        old = self._state
+        ahead = [
+            row
+            for rows in (old.later.values() if self._ahead else ())
+            for row in rows
+            if row.id in self._ahead and not batch.watermark.covers(row.id, row.xact)
+        ]
+        users_ahead = {row.user_key for row in ahead}
+        later: dict[int, list[StoredInteraction]] = {user_key: [] for user_key in batch.deleted}
+        for row in (*batch.rows, *(row for rows in batch.deleted.values() for row in rows), *ahead):
+            later.setdefault(row.user_key, []).append(row)
+        user_keys = {user_id: key for user_id, key in old.user_keys.items() if key in users_ahead}
+        user_keys |= {user_id: key for key, user_id in batch.user_ids.items()}
+        user_keys = {user_id: key for user_id, key in user_keys.items() if base.user_key(user_id) != key}
+        expired_us = -1 if batch.expired_us is None else batch.expired_us
+        self._ahead = {row.id for row in ahead}
+        self._watermark = batch.watermark
+        self._recount = True
+        self._state = _State(base, frozenset(batch.deleted), later, user_keys, expired_us)
+
     def _take(self, batch: FeedBatch) -> None:
         self.catalogue.update(batch.items)
         if batch.expired_us is not None:
             self._expire(batch.expired_us)
-        state = self._state
-        fresh = [
-            row
-            for row in batch.rows
-            if row.id not in self._ahead
-            and row.user_key not in batch.deleted
-            and (row.user_key in state.replaced or not state.watermark.covers(row.id, row.xact))
-        ]
+        fresh = [row for row in batch.rows if row.id not in self._ahead and row.user_key not in batch.deleted]
         self._extend(fresh, batch.user_ids, batch.item_ids)
         for user_key, rows in batch.deleted.items():
             self._replace(user_key, rows, batch)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 
@@ -14,10 +15,11 @@ from app.db import items, keys, models
 from app.db.engine import SchemaOutdated, Store, StoreUnavailable
 from app.db.feed import read_feed
 from app.db.keys import KeyRow
-from app.db.watermark import START
+from app.db.watermark import START, Watermark
 from app.live.history import History
 from app.live.live_model import ActiveModel, LiveModel
 from app.snapshots import SnapshotStore
+from model.histories import Histories
 from model.served import ServedModel
 from model.snapshot import SnapshotError
 
@@ -56,7 +58,7 @@ class Refresher:
         self._thread = threading.Thread(target=self._run, name="refresher", daemon=True)
         self._keys_stale = True
         self._refused: _Refused | None = None
-        self._base_name: str | None = None
+        self._base_name = ""
         self.problem: str | None = "not read yet"
 
     def start(self) -> None:
@@ -77,8 +79,6 @@ class Refresher:
     def poll(self) -> None:
         """One round. Raises: StoreUnavailable."""
         with self._one_poll:
-            if self._history.watermark == START:
-                self._adopt_base()
             self._follow_feed()
             with self._store.read() as connection:
                 active = models.active(connection)
@@ -88,18 +88,36 @@ class Refresher:
             self.problem = None if active is None else self._adopt_model(active)
 
     def _follow_feed(self) -> None:
+        if self._history.watermark == START:
+            self._begin()
+            return
         batch = read_feed(self._store, self._history.watermark)
+        if batch.reset:
+            _log.warning("store_was_restored", action="reading everything anew")
+            # The model and the histories speak of keys that the restored store may have given to others.
+            self._live.swap(None)
+            self._refused = None
+            self._store.forget_identity()
+            self._begin()
+            return
         # Noted before the watermark moves: a store that goes away now must not make this change of keys be forgotten.
         self._keys_stale |= batch.keys_changed
-        if not batch.reset:
-            self._history.apply_feed(batch)
-            return
-        _log.warning("store_was_restored", action="reading everything anew")
-        anew = read_feed(self._store, START)
-        # The model and the histories speak of keys that the restored store may have given to others.
-        self._live.swap(None)
-        self._history.restart(anew)
-        self._base_name = self._refused = None
+        self._history.apply_feed(batch)
+
+    def _begin(self) -> None:
+        """Hold the newest history and what came since it; without one, everything."""
+        self._keys_stale = True
+        base = self._newest_base(self._snapshots.names("history"))
+        batch = read_feed(self._store, START if base is None else base.watermark)
+        if batch.reset:
+            # It was read from the store as it was before it was restored.
+            base, batch = None, read_feed(self._store, START)
+        self._history.restart(Histories.empty() if base is None else base.histories, batch)
+        if base is not None:
+            # The base has no restrictions, and the feed brings only those that came after it.
+            with self._store.read() as connection:
+                self._history.update_items(items.restricted_records(connection))
+        self._base_name = "" if base is None else base.name
 
     def _run(self) -> None:
         wait = self._refresh_seconds
@@ -139,7 +157,7 @@ class Refresher:
             self._refused = _Refused(row.folder, str(error), time.monotonic() + _SNAPSHOT_RETRY_SECONDS)
             return str(error)
         self._refused = None
-        self._adopt_base()
+        self._adopt_newer_base()
         if unnamed := self._history.catalogue.unnamed(served.item_keys):
             # The history that was written with this model is damaged or gone: the store still knows the names.
             with self._store.read() as connection:
@@ -156,26 +174,35 @@ class Refresher:
             raise SnapshotError(folder, "manifest.json", "it is not the manifest that was published")
         return served
 
-    def _adopt_base(self) -> None:
-        """Put the newest history under the later rows. A training writes it before it moves the pointer."""
-        names = self._snapshots.names("history")
-        if not names or (self._base_name is not None and names[-1] <= self._base_name):
+    def _adopt_newer_base(self) -> None:
+        """Hold a newer history, if there is one, and what came since. A training writes it before the pointer moves."""
+        names = [name for name in self._snapshots.names("history") if name > self._base_name]
+        base = self._newest_base(names)
+        if base is None:
             return
+        # Read again from where that history ends: what was deleted meanwhile must not come back with it.
+        batch = read_feed(self._store, base.watermark)
+        if not batch.reset:
+            self._keys_stale |= batch.keys_changed
+            self._history.rebase(base.histories, batch)
+            self._base_name = base.name
+
+    def _newest_base(self, names: list[str]) -> _Base | None:
+        if not names:
+            return None
         with self._store.read() as connection:
             # What a restored store has lost is not true any more, whatever has come since: it knows no such version.
             published = models.published(connection, names)
         newest = self._snapshots.latest_history(self._store.store_id(), published)
-        if newest is None:
-            return
-        histories, watermark, name = newest
-        if self._base_name is not None and name <= self._base_name:
-            return  # the newer ones are damaged, and of the older ones the rows are no longer at hand
-        self._history.rebase(histories, watermark)
-        if self._base_name is None:
-            # The base has no restrictions, and the feed brings only those that came after it.
-            with self._store.read() as connection:
-                self._history.update_items(items.restricted_records(connection))
-        self._base_name = name
+        return None if newest is None else _Base(*newest)
+
+
+class _Base(NamedTuple):
+    """A history that a training wrote."""
+
+    histories: Histories
+    watermark: Watermark
+    name: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,37 +104,43 @@ def test_a_row_that_the_feed_brought_before_the_own_write_was_told_counts_once()
 def test_a_newer_base_replaces_the_rows_it_holds_and_no_others() -> None:
     h = history()
     h.apply_feed(batch(row(1, 1, 11), row(2, 1, 12), row(3, 2, 13), watermark=upto(3)))
-    h.rebase(base(row(1, 1, 11), row(2, 1, 12)), upto(2))
+    h.rebase(base(row(1, 1, 11), row(2, 1, 12)), batch(row(3, 2, 13), watermark=upto(3)))
     assert h.later_rows() == 1
     assert (seen(h, 1), seen(h, 2)) == ([11, 12], [13])
     assert (h.user_key("ann"), h.user_key("bob"), h.catalogue.item_id(13)) == (1, 2, "jam")
 
 
-def test_the_feed_brings_nothing_twice_when_the_base_is_ahead_of_it() -> None:
+def test_a_newer_base_keeps_own_writes_that_the_feed_has_not_read_yet() -> None:
     h = history()
     h.apply_feed(batch(row(1, 1, 11), watermark=upto(1)))
-    h.rebase(base(row(1, 1, 11), row(2, 1, 12)), upto(2))
-    h.apply_feed(batch(row(2, 1, 12), row(3, 1, 13), watermark=upto(3)))
-    assert seen(h, 1) == [11, 12, 13]
-    assert h.later_rows() == 1
+    h.apply(appended(row(2, 1, 12), row(3, 2, 13)))
+    h.rebase(base(row(1, 1, 11)), batch(row(2, 1, 12), watermark=upto(2)))
+    assert (seen(h, 1), seen(h, 2), h.user_key("bob")) == ([11, 12], [13], 2)
+    h.apply_feed(batch(row(3, 2, 13), watermark=upto(3)))
+    assert h.later_rows() == 2
 
 
-def test_a_first_base_makes_the_feed_go_on_where_it_ends() -> None:
+def test_the_first_base_makes_the_feed_go_on_from_what_came_since() -> None:
     h = history()
     assert h.watermark == START
-    h.rebase(base(row(1, 1, 11)), upto(1))
-    assert h.watermark == upto(1)
-    assert popular(h) == {11: 1.0}
+    h.restart(base(row(1, 1, 11)), batch(row(2, 2, 12), watermark=upto(2)))
+    assert h.watermark == upto(2)
+    assert popular(h) == {11: 1.0, 12: 1.0}
 
 
 def test_a_deletion_takes_an_item_of_the_base_back_and_outlives_the_next_base() -> None:
     h = history()
-    h.rebase(base(row(1, 1, 11), row(2, 1, 12)), upto(2))
-    h.apply_feed(batch(watermark=upto(2, 1), deleted={1: [row(2, 1, 12)]}))
+    rows = [row(1, 1, 11), row(2, 1, 12)]
+    h.restart(base(*rows), batch(watermark=upto(2)))
+    left = batch(watermark=upto(2, 1), deleted={1: rows[1:]})
+    h.apply_feed(left)
     assert seen(h, 1) == [12]
-    # A training that read before the deletion publishes after it.
-    h.rebase(base(row(1, 1, 11), row(2, 1, 12)), upto(2))
+    # A training that read before the deletion publishes after it: the feed is read again from where it read.
+    h.rebase(base(*rows), left)
     assert seen(h, 1) == [12]
+    # One that read after it knows; nothing is held beside it any more.
+    h.rebase(base(rows[1]), batch(watermark=upto(2, 1)))
+    assert (seen(h, 1), h.later_rows()) == ([12], 0)
 
 
 def test_a_deletion_keeps_an_own_write_that_the_feed_has_not_read_yet() -> None:
@@ -151,26 +157,17 @@ def test_a_deletion_keeps_an_own_write_that_the_feed_has_not_read_yet() -> None:
 def test_a_restart_forgets_everything_but_what_it_brings() -> None:
     h = history()
     h.apply_feed(batch(row(1, 1, 11), watermark=upto(1)))
-    h.restart(batch(row(9, 2, 12), watermark=upto(9)))
+    h.restart(Histories.empty(), batch(row(9, 2, 12), watermark=upto(9)))
     assert h.user_key("ann") is None
     assert seen(h, 2) == [12]
     assert h.watermark == upto(9)
 
 
-def test_a_row_of_a_user_with_a_deletion_is_kept_when_the_base_is_ahead_of_the_feed() -> None:
-    h = history()
-    h.apply_feed(batch(row(1, 1, 11), row(2, 1, 12), watermark=upto(2)))
-    h.apply_feed(batch(watermark=upto(2, 1), deleted={1: [row(2, 1, 12)]}))
-    h.rebase(base(row(2, 1, 12), row(3, 1, 13)), upto(3, 1))
-    h.apply_feed(batch(row(3, 1, 13), watermark=upto(3, 1)))
-    assert seen(h, 1) == [12, 13]
-
-
 def test_a_newer_base_without_an_item_does_not_take_its_name_away() -> None:
     h = history()
-    h.rebase(base(row(1, 1, 11), row(2, 1, 12)), upto(2))
+    h.restart(base(row(1, 1, 11), row(2, 1, 12)), batch(watermark=upto(2)))
     h.apply_feed(batch(row(3, 2, 13), watermark=upto(3)))
-    h.rebase(base(row(2, 1, 12), row(3, 2, 13)), upto(3))
+    h.rebase(base(row(2, 1, 12), row(3, 2, 13)), batch(watermark=upto(3)))
     assert [h.catalogue.item_id(key) for key in ITEMS] == list(ITEMS.values())
     assert h.catalogue.item_key("tea") == 11
 
@@ -178,7 +175,7 @@ def test_a_newer_base_without_an_item_does_not_take_its_name_away() -> None:
 def both(rows: Sequence[StoredInteraction], rule: SeenRule) -> tuple[History, History]:
     """The same rows once in the base and once beside it: every rule must read both the same way."""
     in_base, beside = history(rule), history(rule)
-    in_base.rebase(base(*rows), upto(rows[-1].id))
+    in_base.restart(base(*rows), batch(watermark=upto(rows[-1].id)))
     beside.apply(appended(*rows))
     return in_base, beside
 
@@ -209,7 +206,7 @@ def test_what_expired_is_no_longer_seen_wherever_it_stood() -> None:
         assert seen(h, 1) == [13]
         assert seen(h, 1, only_hidden=True) == []
         # A training that read before the deletion publishes after it.
-        h.rebase(base(*rows), upto(3))
+        h.rebase(base(*rows), batch(watermark=upto(3, 1), expired_us=10))
         assert seen(h, 1) == [13]
 
 
