@@ -14,10 +14,11 @@ import sqlalchemy as sa
 import structlog
 
 from app.clock import MICROSECONDS, Clock, now_us
-from app.db import interactions, trainings
+from app.db import interactions, models, trainings
 from app.db.engine import SchemaOutdated, Store, StoreUnavailable, open_store
 from app.db.feed import is_ahead
 from app.db.leases import is_over
+from app.db.models import ModelRow
 from app.db.trainings import ClaimedTraining, TrainingActive, TrainingRow
 from app.settings import Settings
 from app.snapshots import SnapshotStore
@@ -110,7 +111,13 @@ class TrainingLoop:
                 trigger = None
             else:
                 last = trainings.last_begun(connection)
-                trigger = due(self._settings, last, new_rows=lambda: _new_rows(connection, last), now_us=now)
+                trigger = due(
+                    self._settings,
+                    last,
+                    new_rows=lambda: _new_rows(connection, last),
+                    now_us=now,
+                    model_lost=self._is_lost(models.active(connection)),
+                )
         waits = trigger is not None if current is None else current.status == "queued" or expired
         if not waits:
             return None
@@ -118,6 +125,10 @@ class TrainingLoop:
             return claim_training(self._settings, self._store, owner=self._owner, clock=self._clock, trigger=trigger)
         except TrainingActive:
             return None  # another trainer, or a caller, was quicker
+
+    def _is_lost(self, active: ModelRow | None) -> bool:
+        """Whether the model in use is gone, as after a restore without the model folder: nobody can answer with it."""
+        return active is not None and not self._snapshots.folder("model", active.folder).is_dir()
 
 
 def _new_rows(connection: sa.Connection, last: TrainingRow | None) -> int:

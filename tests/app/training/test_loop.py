@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -86,6 +87,23 @@ def test_enough_rows_start_the_first_training_by_themselves(
 
     (row,) = rows_of(store)
     assert (row.trigger, row.status, row.model_version, row.reason, row.error) == ("rows", "succeeded", 1, None, None)
+
+
+def test_a_model_whose_snapshot_is_gone_is_made_again(
+    sqlite_store: Store, hurried: Settings, snapshots: SnapshotStore, fill: Fill
+) -> None:
+    fill(sqlite_store, two_tastes())
+    with running(hurried, sqlite_store, snapshots):
+        eventually(ended(sqlite_store))
+    shutil.rmtree(snapshots.root)
+    with sqlite_store.write() as connection:
+        # Its rest is over.
+        connection.execute(sa.update(tables.trainings).values(started_us=1, heartbeat_us=1, finished_us=1))
+
+    with running(hurried.model_copy(update={"training_interval_seconds": 10**9}), sqlite_store, snapshots):
+        eventually(lambda: rows_of(sqlite_store)[0].model_version == 2)
+
+    assert [row.trigger for row in rows_of(sqlite_store)] == ["lost", "rows"]
 
 
 def test_a_queued_training_is_carried_out_with_its_config_and_a_skip_says_the_numbers(

@@ -44,6 +44,17 @@ def test_of_many_rows_two_percent_must_be_new(settings: Settings, rows: int, tri
     assert asked(settings, ended(rows=1_000_000), rows=rows, seconds_later=300) == trigger
 
 
+@pytest.mark.parametrize(
+    ("status", "seconds_later", "trigger"),
+    [("succeeded", 199, None), ("succeeded", 200, "lost"), ("skipped", 200, None), ("failed", 200, None)],
+)
+def test_a_lost_model_is_made_again_after_the_rest_unless_the_last_training_made_none(
+    settings: Settings, status: str, seconds_later: float, trigger: str | None
+) -> None:
+    now_us = ENDED_US + round(seconds_later * MICROSECONDS)
+    assert due(settings, ended(status), new_rows=lambda: 0, now_us=now_us, model_lost=True) == trigger
+
+
 @pytest.mark.parametrize(("seconds_later", "trigger"), [(199, None), (200, "rows")])
 def test_it_rests_ten_times_as_long_as_the_last_one_took(
     settings: Settings, seconds_later: float, trigger: str | None
