@@ -110,7 +110,7 @@ class TrainingLoop:
                 expired = expires_us is not None and is_over(expires_us, now_us=now, lease_us=_lease_us(self._settings))
                 trigger = None
             else:
-                last = trainings.last_begun(connection)
+                last = _last_of_this_copy(connection)
                 trigger = due(
                     self._settings,
                     last,
@@ -132,11 +132,19 @@ class TrainingLoop:
 
 
 def _new_rows(connection: sa.Connection, last: TrainingRow | None) -> int:
-    beyond = None if last is None else last.watermark
-    if beyond is not None and is_ahead(beyond, interactions.current_watermark(connection)):
-        # The store was put back to another copy: nothing of it has been read, whatever its rows' numbers say.
-        beyond = None
-    return interactions.count(connection, beyond=beyond)
+    return interactions.count(connection, beyond=None if last is None else last.watermark)
+
+
+def _last_of_this_copy(connection: sa.Connection) -> TrainingRow | None:
+    """The last training, unless the store was put back to another copy since: of that nothing has been read yet."""
+    last = trainings.last_begun(connection)
+    if (
+        last is None
+        or last.watermark is None
+        or not is_ahead(last.watermark, interactions.current_watermark(connection))
+    ):
+        return last
+    return None
 
 
 def _lease_us(settings: Settings) -> int:

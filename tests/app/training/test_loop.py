@@ -258,13 +258,12 @@ def test_after_a_restore_of_an_older_copy_the_trainer_trains_by_itself(
     store: Store, hurried: Settings, snapshots: SnapshotStore, fill: Fill
 ) -> None:
     fill(store, two_tastes())
-    settings = hurried.model_copy(update={"training_min_new_interactions": 500})
+    settings = hurried.model_copy(update={"training_min_new_interactions": 10**6})
     loop = TrainingLoop(settings, store, snapshots, stop=threading.Event())
     assert loop.step() is not None
     ahead = Watermark(10**6, 10**6, None if store.dialect == "sqlite" else "900000000:900000000:")
     with store.write() as connection:
-        long_ago = {"started_us": 1, "heartbeat_us": 1, "finished_us": 1, "watermark": ahead.to_json()}
-        connection.execute(sa.update(tables.trainings).values(long_ago))
+        connection.execute(sa.update(tables.trainings).values(watermark=ahead.to_json()))
         if store.dialect == "postgresql":
             connection.execute(sa.update(tables.interactions).values(xact=800_000_000))
 
