@@ -84,6 +84,9 @@ class GuardedConnection(asyncio.Protocol):
         self._unread = 0
         super().resume_writing()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """uvicorn would advise to install something; an Upgrade that is ignored is nothing to warn of."""
+
     def noted(self) -> None:
         """To be called after each piece of input: starts the clock when the client owes something else than before."""
         reading = self.reading()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sized
 
 import h11
+import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -45,6 +46,7 @@ class LimitedHttpToolsProtocol(GuardedConnection, HttpToolsProtocol):
     _in_head = True
     _head_begun = False
     _head_bytes = 0
+    _head_without_upgrade = b""
     _running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -71,10 +73,33 @@ class LimitedHttpToolsProtocol(GuardedConnection, HttpToolsProtocol):
         if self._refused:
             return
         self._head_bytes = self._head_bytes + len(data) if self._in_head else 0
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self._feed(data)
+        except httptools.HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            self.send_400_response("")
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self._refused:
             self.send_400_response("")
         self.noted()
+
+    def _feed(self, data: bytes) -> None:
+        """The parser takes what follows a head with an Upgrade for another protocol's. RFC 9110 lets a server ignore
+        the header, and Java's and curl's clients send a body with it: another parser gets the head without it.
+        """
+        rest: bytes | memoryview = data
+        while rest:
+            try:
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = memoryview(rest)[upgrade.args[0] :]
+            else:
+                return
+            if not self._head_without_upgrade:
+                return  # CONNECT
+            head, self._head_without_upgrade = self._head_without_upgrade, b""
+            self.parser = _new_parser(self)
+            self.parser.feed_data(head)
 
     def on_message_begin(self) -> None:
         """A new request: its head starts."""
@@ -86,12 +111,19 @@ class LimitedHttpToolsProtocol(GuardedConnection, HttpToolsProtocol):
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
             self._head_bytes = MAX_HEAD_BYTES + 1
             raise ValueError("head too large")  # uvicorn answers what the parser raises with send_400_response
+        if self.parser.should_upgrade() and (method := self.parser.get_method()) != b"CONNECT":
+            version = self.parser.get_http_version().encode("ascii")
+            lines = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+            self._head_without_upgrade = b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, b"".join(lines))
+            return
         self._in_head = self._head_begun = False
         self._head_bytes = 0
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """Whatever comes next belongs to the next request's head."""
+        if self._head_without_upgrade:
+            return  # that head comes again, and its message with it
         super().on_message_complete()
         self._in_head = True
 
@@ -114,6 +146,13 @@ class LimitedHttpToolsProtocol(GuardedConnection, HttpToolsProtocol):
     def head_has_begun(self) -> bool:
         """As the parser's callbacks told."""
         return self._head_begun
+
+
+def _new_parser(protocol: LimitedHttpToolsProtocol) -> httptools.HttpRequestParser:
+    """As uvicorn makes a connection's first one."""
+    parser = httptools.HttpRequestParser(protocol)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
 
 
 class LimitedH11Protocol(GuardedConnection, H11Protocol):

@@ -170,6 +170,16 @@ def test_a_body_that_nobody_waits_for_ends_the_connection_silently(hasty: Hasty)
         assert drip(connection, b"x" * 100) == b""
 
 
+def test_a_body_after_an_offer_of_http_2_has_the_same_time(hasty: Hasty) -> None:
+    started = time.monotonic()
+    with connect(hasty.port) as connection:
+        connection.sendall(
+            POST[:-2] + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A\r\n\r\n"
+        )
+        assert is_timeout(drip(connection, BODY), "body")
+    assert BODY_SECONDS - 0.1 <= time.monotonic() - started < BODY_SECONDS + 1
+
+
 @pytest.mark.parametrize("close", [b"", b"Connection: close\r\n"])
 def test_a_client_that_does_not_read_is_dropped_also_when_the_answer_is_complete(hasty: Hasty, close: bytes) -> None:
     assert eventually(hasty.has_no_connection)

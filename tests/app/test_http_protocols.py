@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -132,6 +134,82 @@ def test_a_body_of_64_mib_is_413(port: int, chunked: bool) -> None:
         assert connection.recv(12) == b"HTTP/1.1 413"
 
 
-def test_an_upgrade_is_answered_as_if_it_were_not_asked_for(port: int) -> None:
-    answer = get(port, b"/healthz", b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13")
+def test_an_upgrade_is_answered_as_if_it_were_not_asked_for(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        answer = get(port, b"/healthz", b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13")
     assert answer.status == 200
+    assert [record.message for record in caplog.records if record.levelno > logging.INFO] == []
+
+
+ROW = b'{"user_id":"upgraded","item_id":"b"}'
+LENGTH = b"Content-Length: %d\r\n\r\n" % len(ROW)
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(ROW), ROW)
+OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A\r\n"
+H2C_GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + OFFER + b"\r\n"
+H2C_POST = H2C_GET.replace(b"GET /healthz", b"POST /interactions")[:-2]
+
+
+@pytest.mark.parametrize(("framing", "body"), [(LENGTH, ROW), (CHUNKED, CHUNKS)])
+@pytest.mark.parametrize("pieces", ["one", "head and body", "bytes"])
+def test_a_body_after_an_offer_of_http_2_is_taken(port: int, framing: bytes, body: bytes, pieces: str) -> None:
+    head = H2C_POST + framing
+    with connect(port) as connection:
+        for _ in range(2):  # the connection is as good as before
+            if pieces == "one":
+                connection.sendall(head + body)
+            elif pieces == "head and body":
+                connection.sendall(head)
+                time.sleep(0.1)
+                connection.sendall(body)
+            else:
+                for place in range(len(head + body)):
+                    connection.sendall((head + body)[place : place + 1])
+                    time.sleep(0.0002)
+            answer = read_answer(connection.makefile("rb"))
+            assert (answer.status, answer.document["accepted"]) == (201, 1)
+            assert "connection" not in answer.headers
+
+
+def test_requests_that_offer_http_2_may_be_pipelined(port: int) -> None:
+    get_plainly, wanted = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", [201, 200, 201, 200, 404]
+    requests = [
+        H2C_POST + LENGTH + ROW,
+        H2C_GET,
+        H2C_POST + CHUNKED + CHUNKS,
+        get_plainly,
+        H2C_GET.replace(b"healthz", b"nowhere"),
+    ]
+    with connect(port) as connection:
+        connection.sendall(b"".join(requests))
+        stream = connection.makefile("rb")
+        assert [read_answer(stream).status for _ in wanted] == wanted
+
+
+def test_an_offer_of_http_2_keeps_everything_else_of_its_head(port: int) -> None:
+    head = H2C_GET.replace(b"Upgrade, HTTP2-Settings", b"close, Upgrade, HTTP2-Settings")
+    head = head.replace(b"/healthz", b"/users/a%2Fb?x=1")[:-2] + b"X-Empty:\r\nX-Request-ID: mine\r\n\r\n"
+    with connect(port) as connection:
+        connection.sendall(head)
+        stream = connection.makefile("rb")
+        answer = read_answer(stream)
+        assert stream.read() == b""
+    assert answer.headers["x-request-id"] == "mine"
+    assert answer.headers["connection"] == "close"
+    assert answer.document["errors"][0]["pointer"] == "/query/x"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_head_that_offers_http_2_is_measured_too(port: int, finished: bool) -> None:
+    head = H2C_GET[:-2] + b"X: " + b"x" * 200_000
+    answer = ask(port, head + b"\r\n\r\n" if finished else head)
+    assert answer.status in (400, 431)
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: x\r\n\r\n", CHUNKED + b"zz\r\n"])
+def test_a_broken_body_after_an_offer_of_http_2_is_a_400(port: int, framing: bytes) -> None:
+    assert ask(port, H2C_POST + framing).status == 400
+
+
+def test_connect_is_no_upgrade_to_be_ignored(port: int) -> None:
+    assert ask(port, b"CONNECT / HTTP/1.1\r\nHost: x\r\n\r\n").status == 404
