@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from app.importing.csv_rows import CsvRows
+
 MAX_LINE_BYTES = 1024 * 1024
 _FORMATS = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson"}
 # Stands in for a line too long to keep; no record may hold it, so that the record is refused.
 _TOO_LONG = "\x00\n"
+_OVER_LIMIT = f"the line is over {MAX_LINE_BYTES} bytes"
 _BOM = b"\xef\xbb\xbf"
 
 CellReader = Callable[[str], object]
@@ -30,10 +33,11 @@ class BadFile(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record: the line it began on and its fields by name."""
+    """One record: the line it began on, its fields by name, and the line it ended on where that is a later one."""
 
     line: int
     fields: dict[str, object]
+    last: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,21 +153,21 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _csv_records(
     lines: Iterator[bytes | None], columns: Mapping[str, CellReader], required: Collection[str]
 ) -> Iterator[Record | BadLine]:
-    texts = (_TOO_LONG if line is None else line.decode("utf-8", "surrogateescape") for line in lines)
-    reader = csv.reader(texts, strict=True)
-    header = _header(reader, columns, required)
+    rows = CsvRows(
+        (_TOO_LONG if line is None else line.decode("utf-8", "surrogateescape") for line in lines), len(columns)
+    )
+    header = _header(rows, columns, required)
     readers = [columns[name] for name in header]
     while True:
-        number = reader.line_num + 1
         try:
-            cells = next(reader)
+            cells = next(rows)
         except StopIteration:
             return
         except csv.Error as error:
-            yield BadLine(number, "csv_invalid", f"the row cannot be read as CSV: {error}")
+            yield BadLine(rows.first, "csv_invalid", f"the row cannot be read as CSV: {error}")
             continue
         if cells:
-            yield _csv_record(number, cells, header, readers)
+            yield _csv_record(rows, cells, header, readers)
 
 
 def _header(reader: Iterator[list[str]], columns: Mapping[str, CellReader], required: Collection[str]) -> list[str]:
@@ -183,18 +187,32 @@ def _header(reader: Iterator[list[str]], columns: Mapping[str, CellReader], requ
     return header
 
 
-def _csv_record(number: int, cells: list[str], header: list[str], readers: list[CellReader]) -> Record | BadLine:
+def _csv_record(rows: CsvRows, cells: list[str], header: list[str], readers: list[CellReader]) -> Record | BadLine:
+    last = None if rows.last == rows.first else rows.last
+    if wrong := _wrong_row(cells, len(header)):
+        code, detail = wrong
+        return BadLine(rows.first, code, detail if code == "line_too_long" else spanning(rows.first, last, detail))
+    fields = {name: read(cell) for name, read, cell in zip(header, readers, cells, strict=True) if cell}
+    return Record(rows.first, fields, last)
+
+
+def _wrong_row(cells: list[str], columns: int) -> tuple[str, str] | None:
+    """What is wrong with the row, whatever its cells mean: a code and a sentence."""
     text = "".join(cells)
     if "\x00" in text:
-        return (
-            _too_long(number) if text == _TOO_LONG.strip("\n") else BadLine(number, "csv_invalid", "the row holds NUL")
-        )
+        too_long = text == _TOO_LONG.strip("\n")
+        return ("line_too_long", _OVER_LIMIT) if too_long else ("csv_invalid", "the row holds NUL")
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        return BadLine(number, "encoding", "the row is not valid UTF-8")
-    if len(cells) != len(header):
-        return BadLine(number, "csv_invalid", f"the row has {len(cells)} cells, the header {len(header)}")
-    return Record(number, {name: read(cell) for name, read, cell in zip(header, readers, cells, strict=True) if cell})
+        return "encoding", "the row is not valid UTF-8"
+    if len(cells) != columns:
+        return "csv_invalid", f"the row has {len(cells)} cells, the header {columns}"
+    return None
+
+
+def spanning(first: int, last: int | None, detail: str) -> str:
+    """The sentence, with the lines it is about where they are more than one."""
+    return detail if last is None else f"lines {first} to {last}: {detail}"
 
 
 def _too_long(number: int) -> BadLine:
-    return BadLine(number, "line_too_long", f"the line is over {MAX_LINE_BYTES} bytes")
+    return BadLine(number, "line_too_long", _OVER_LIMIT)

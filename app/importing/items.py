@@ -86,7 +86,7 @@ def item(record: Record | BadLine) -> NewItem | BadLine:
     try:
         row = ItemRow.model_validate(record.fields)
     except ValidationError as error:
-        return bad_row(record.line, field_errors(error, model=ItemRow))
+        return bad_row(record, field_errors(error, model=ItemRow))
     return NewItem(
         row.item_id, title=row.title, categories=row.categories or None, metadata=row.metadata, hidden=row.hidden
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from app.db.interactions import NewInteraction
 from app.errors import FieldError
-from app.importing.files import BadLine, CellReader, Record
+from app.importing.files import BadLine, CellReader, Record, spanning
 from app.interaction_rows import read_rows
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -49,11 +49,12 @@ def interaction(record: Record | BadLine, *, now_us: int) -> NewInteraction | Ba
     if isinstance(record, BadLine):
         return record
     read = read_rows(record.fields, now_us=now_us)
-    return read.rows[0] if read.rows else bad_row(record.line, read.rejected[0])
+    return read.rows[0] if read.rows else bad_row(record, read.rejected[0])
 
 
-def bad_row(line: int, errors: list[FieldError]) -> BadLine:
+def bad_row(record: Record, errors: list[FieldError]) -> BadLine:
     """The first of a record's errors, with the field it is about."""
     first = errors[0]
     field = first.pointer.lstrip("/")
-    return BadLine(line, first.code, f"{field}: {first.detail}" if field else first.detail)
+    detail = f"{field}: {first.detail}" if field else first.detail
+    return BadLine(record.line, first.code, spanning(record.line, record.last, detail))

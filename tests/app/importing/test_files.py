@@ -30,7 +30,7 @@ def test_csv_rows_come_with_the_line_they_began_on(tmp_path: Path, name: str) ->
     path.write_bytes(gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
     assert read(path) == [
         Record(2, {"user_id": "ann", "value": 2}),
-        Record(3, {"user_id": "two\nlines", "value": 0.5}),
+        Record(3, {"user_id": "two\nlines", "value": 0.5}, last=4),
         Record(6, {"user_id": "bob"}),
     ]
 
@@ -87,12 +87,22 @@ def test_a_bad_csv_row_is_named_and_the_next_one_read(tmp_path: Path, row: bytes
     assert after == Record(3, {"user_id": "bob", "value": 1})
 
 
-def test_an_open_quote_does_not_swallow_the_file_into_memory(tmp_path: Path) -> None:
-    path = written(tmp_path, "a.csv", b'user_id,value\n"ann,1\n' + b"bob,1\n" * 100_000)
+@pytest.mark.parametrize("rows_after", [0, 3, 100_000])
+def test_an_open_quote_costs_the_line_it_stands_on(tmp_path: Path, rows_after: int) -> None:
+    path = written(tmp_path, "a.csv", b'user_id,value\n"ann,1\n' + b"bob,1\n" * rows_after)
     first, *rest = read(path)
     assert isinstance(first, BadLine)
-    assert first.line == 2
-    assert len(rest) > 50_000
+    assert (first.line, first.code) == (2, "csv_invalid")
+    assert "a quote that opens on this line is not closed" in first.detail
+    assert rest == [Record(3 + n, {"user_id": "bob", "value": 1}) for n in range(rows_after)]
+
+
+def test_a_row_over_several_lines_names_them_all(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", b'user_id,value\n"a\nb\nc",1,2\nbob,1\n')
+    assert read(path) == [
+        BadLine(2, "csv_invalid", "lines 2 to 4: the row has 3 cells, the header 2"),
+        Record(5, {"user_id": "bob", "value": 1}),
+    ]
 
 
 @pytest.mark.parametrize(

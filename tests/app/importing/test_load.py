@@ -80,6 +80,13 @@ def test_a_bad_row_stores_nothing_and_is_named(store: Store, tmp_path: Path) -> 
     assert stored(store) == []
 
 
+def test_a_bad_row_over_several_lines_names_them_all(sqlite_store: Store, tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", 'user_id,item_id\nann,"x\nbob,y\ncid,z"\n')
+    (error,) = load(path, sqlite_store).errors
+    assert error.line == 2
+    assert error.detail.startswith("lines 2 to 4: item_id: ")
+
+
 def test_skip_stores_the_good_rows(sqlite_store: Store, tmp_path: Path) -> None:
     path = written(
         tmp_path / "a.ndjson", '{"user_id":"a","item_id":"b"}\nnot json\n{"user_id":"a","item_id":"c","x":1}\n'
