@@ -58,6 +58,7 @@ class GuardedConnection(asyncio.Protocol):
     _unread_since = 0.0
     _refused = False
     _due_refusal: ApiError | None = None
+    _half_closed = False
 
     def reading(self) -> Reading:
         """What the parser is in the middle of."""
@@ -78,6 +79,19 @@ class GuardedConnection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool:
+        """The client sends no more, but may still read: what it has asked for is answered before the end.
+
+        Returns: whether anything is; if not, the transport closes itself.
+        """
+        self._half_closed = True
+        self._reading = Reading.NOTHING  # nothing more can be waited for
+        return self._owes_answer()
+
+    def _owes_answer(self) -> bool:
+        cycle = self.cycle
+        return cycle is not None and not cycle.response_complete and (self._refused or not cycle.more_body)
 
     def resume_writing(self) -> None:
         """The client has read most of what waited."""
@@ -116,9 +130,11 @@ class GuardedConnection(asyncio.Protocol):
                 cycle.message_event.set()
 
     def answered(self) -> None:
-        """To be called when a response is complete: a refusal may be due after it."""
+        """To be called when a response is complete: a refusal may be due after it, or the end."""
         if self._due_refusal is not None and self.cycle.response_complete and not self.transport.is_closing():
             self._end_with(self._due_refusal)
+        elif self._half_closed and not self._owes_answer():
+            self.transport.close()
 
     def _end_with(self, error: ApiError) -> None:
         self.transport.write(_answer(error))

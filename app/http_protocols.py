@@ -40,7 +40,7 @@ class _PipelineFlow(FlowControl):
             super().resume_reading()
 
 
-class LimitedHttpToolsProtocol(GuardedConnection, HttpToolsProtocol):
+class LimitedHttpToolsProtocol(GuardedConnection, HttpToolsProtocol):  # type: ignore[misc]  # eof_received
     """httptools buffers a head of any size; this one ends the connection beyond MAX_HEAD_BYTES."""
 
     _in_head = True
@@ -128,7 +128,7 @@ class LimitedHttpToolsProtocol(GuardedConnection, HttpToolsProtocol):
         self._in_head = True
 
     def on_response_complete(self) -> None:
-        """The next pipelined request's turn, or that of a refusal."""
+        """The next pipelined request's turn, that of a refusal, or the end."""
         super().on_response_complete()
         self.answered()
 
@@ -155,7 +155,7 @@ def _new_parser(protocol: LimitedHttpToolsProtocol) -> httptools.HttpRequestPars
     return parser
 
 
-class LimitedH11Protocol(GuardedConnection, H11Protocol):
+class LimitedH11Protocol(GuardedConnection, H11Protocol):  # type: ignore[misc]  # eof_received
     """h11 limits the head itself (`h11_max_incomplete_event_size`)."""
 
     def data_received(self, data: bytes) -> None:
@@ -169,7 +169,7 @@ class LimitedH11Protocol(GuardedConnection, H11Protocol):
         self.noted()
 
     def on_response_complete(self) -> None:
-        """The next pipelined request's turn, or that of a refusal."""
+        """The next pipelined request's turn, that of a refusal, or the end."""
         super().on_response_complete()
         self.answered()
 

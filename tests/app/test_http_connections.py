@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import structlog
@@ -266,6 +269,50 @@ def test_a_broken_body_is_a_400_under_the_requests_id_and_nothing_is_stored(hast
     assert hasty.is_empty()
 
 
+def answers_after_eof(port: int, *requests: bytes) -> tuple[list[int], float]:
+    """The statuses of all answers to a client that sends these and no more, and how long it took to the end."""
+    with connect(port) as connection:
+        connection.sendall(b"".join(requests))
+        connection.shutdown(socket.SHUT_WR)
+        started, received = time.monotonic(), rest(connection.recv)
+        seconds = time.monotonic() - started
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", received)], seconds
+
+
+WRONG = POST + BODY.replace(b"{", b"!")
+
+
+@pytest.mark.parametrize("requests", [[WRONG], [WRONG, WRONG], [GET, WRONG, GET], [WRONG, b"nonsense\r\n\r\n"]])
+def test_what_was_asked_for_before_a_half_close_is_answered_and_then_the_connection_ends(
+    hasty: Hasty, requests: list[bytes]
+) -> None:
+    wanted = [422 if request == WRONG else 200 if request == GET else 400 for request in requests]
+    found, seconds = answers_after_eof(hasty.port, *requests)
+    assert found == wanted
+    assert seconds < HEAD_SECONDS
+    assert eventually(hasty.has_no_connection)
+
+
+@pytest.mark.parametrize("incomplete", [GET[:-1], POST, POST + BODY[:-1]])
+def test_what_a_half_close_leaves_incomplete_is_not_answered_nor_stored(hasty: Hasty, incomplete: bytes) -> None:
+    assert answers_after_eof(hasty.port, incomplete)[0] == []
+    found, seconds = answers_after_eof(hasty.port, WRONG, incomplete)
+    assert found == [422]
+    assert seconds < HEAD_SECONDS
+    assert eventually(hasty.has_no_connection)
+    assert hasty.is_empty()
+
+
+def test_a_half_close_after_an_answer_ends_the_connection(hasty: Hasty) -> None:
+    with connect(hasty.port) as connection:
+        connection.sendall(GET)
+        assert read_answer(connection.makefile("rb")).status == 200
+        connection.shutdown(socket.SHUT_WR)
+        started = time.monotonic()
+        assert rest(connection.recv) == b""
+        assert time.monotonic() - started < HEAD_SECONDS
+
+
 async def slow(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers GET after longer than a client may take, and POST with the length of its body."""
     if scope["type"] != "http":
@@ -281,12 +328,30 @@ async def slow(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": text})
 
 
+@contextmanager
+def serving_slowly(protocol: str, loop: Literal["uvloop", "asyncio"] = "uvloop") -> Iterator[int]:
+    config = uvicorn.Config(
+        RequestContext(slow), port=0, http=PROTOCOLS[protocol], ws="none", lifespan="off", log_config=None, loop=loop
+    )
+    with running(uvicorn.Server(config)) as port:
+        yield port
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_an_answer_that_takes_long_reaches_a_client_that_has_half_closed(
+    protocol: str, loop: Literal["uvloop", "asyncio"]
+) -> None:
+    with serving_slowly(protocol, loop) as port:
+        for requests, wanted in (([GET], [200]), ([GET + GET[:5]], [200]), ([GET, POST, BODY, GET[:5]], [200, 200])):
+            found, seconds = answers_after_eof(port, *requests)
+            assert found == wanted
+            assert BODY_SECONDS * 1.5 - 0.1 <= seconds < BODY_SECONDS * 1.5 + 1
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_the_time_that_the_service_takes_does_not_count_against_the_client(protocol: str) -> None:
-    config = uvicorn.Config(
-        RequestContext(slow), port=0, http=PROTOCOLS[protocol], ws="none", lifespan="off", log_config=None
-    )
-    with running(uvicorn.Server(config)) as port, connect(port) as connection:
+    with serving_slowly(protocol) as port, connect(port) as connection:
         connection.sendall(GET + POST + BODY[:10])
         stream = connection.makefile("rb")
         assert read_answer(stream).status == 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,6 +140,17 @@ def test_an_upgrade_is_answered_as_if_it_were_not_asked_for(port: int, caplog: p
         answer = get(port, b"/healthz", b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13")
     assert answer.status == 200
     assert [record.message for record in caplog.records if record.levelno > logging.INFO] == []
+
+
+def test_what_is_stored_is_acknowledged_to_a_client_that_has_half_closed(port: int) -> None:
+    row = b'{"user_id":"a","item_id":"b"}'
+    with connect(port) as connection:
+        connection.sendall(b"POST /interactions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(row) + row)
+        connection.shutdown(socket.SHUT_WR)
+        stream = connection.makefile("rb")
+        answer = read_answer(stream)
+        assert (answer.status, answer.document["accepted"]) == (201, 1)
+        assert stream.read() == b""
 
 
 ROW = b'{"user_id":"upgraded","item_id":"b"}'
