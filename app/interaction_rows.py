@@ -53,7 +53,7 @@ def _event_type(value: object) -> str:
 
 def _value(value: object) -> float:
     if type(value) not in (int, float):
-        raise PydanticCustomError("value_type", "a value is a JSON number")
+        raise PydanticCustomError("value_type", "a value is a number")
     if not 0 < value <= MAX_VALUE:  # type: ignore[operator]  # a number by the line above; NaN fails the comparison too
         raise PydanticCustomError("value_range", "a value is a finite number over 0 and at most 1e6")
     return float(value)  # type: ignore[arg-type]  # a number by the lines above

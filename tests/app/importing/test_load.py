@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -80,6 +81,11 @@ def test_a_bad_row_stores_nothing_and_is_named(store: Store, tmp_path: Path) -> 
     assert stored(store) == []
 
 
+def test_the_rules_are_told_in_words_that_suit_a_cell(sqlite_store: Store, tmp_path: Path) -> None:
+    (error,) = load(written(tmp_path / "a.csv", "user_id,item_id,value\na,b,two\n"), sqlite_store).errors
+    assert (error.code, error.detail) == ("value_type", "value: a value is a number")
+
+
 def test_a_bad_row_over_several_lines_names_them_all(sqlite_store: Store, tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", 'user_id,item_id\nann,"x\nbob,y\ncid,z"\n')
     (error,) = load(path, sqlite_store).errors
@@ -114,6 +120,26 @@ def test_the_same_file_twice_changes_nothing_when_rows_have_event_ids(store: Sto
 def test_a_hundred_errors_are_listed_and_all_are_counted(sqlite_store: Store, tmp_path: Path) -> None:
     report = load(written(tmp_path / "a.ndjson", "x\n" * 250), sqlite_store)
     assert (len(report.errors), report.rejected) == (LISTED_ERRORS, 250)
+
+
+def test_what_was_stored_of_a_file_that_breaks_off_is_counted(sqlite_store: Store, tmp_path: Path) -> None:
+    rows = b"user_id,item_id\nx\n" + b"".join(b"u%d,i%d\n" % (n, n * 7919 % 1000) for n in range(30_000))
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(rows, mtime=0)[:-1000])
+    report = ImportReport()
+    with pytest.raises(BadFile, match="ends in the middle"):
+        load_file(
+            path,
+            sqlite_store,
+            INTERACTIONS,
+            on_error="skip",
+            clock=lambda: NOW_US,
+            on_progress=lambda *_: None,
+            report=report,
+        )
+    with sqlite_store.read() as connection:
+        assert interactions.count(connection, beyond=None) == report.accepted == 20_000
+    assert [error.line for error in report.errors] == [2]
 
 
 def test_an_unknown_column_refuses_the_file_whatever_on_error_says(sqlite_store: Store, tmp_path: Path) -> None:
