@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from app.cli.exits import CommandFailed
-from app.cli.output import JsonOption, console, counted, print_json, say
+from app.cli.output import JsonOption, counted, one_line, print_json, say
 from app.cli.stores import opened_store, read_settings
 
 if TYPE_CHECKING:
-    from app.importing.load import ImportReport
+    from app.importing.load import ImportReport, RowKind
 
 
 class OnError(StrEnum):
@@ -40,24 +40,33 @@ def import_file(
     """
     from app.cli.progress import loading_bars
     from app.clock import now_us
+    from app.db.engine import StoreUnavailable
     from app.importing.files import BadFile
     from app.importing.kinds import INTERACTIONS, ITEMS
-    from app.importing.load import load_file
+    from app.importing.load import ImportReport, load_file
 
-    with opened_store(read_settings()) as store, loading_bars() as bars:
+    kind: RowKind[Any] = ITEMS if items else INTERACTIONS
+    report = ImportReport()
+    with opened_store(read_settings()) as store:
         try:
-            if items:
-                report = load_file(file, store, ITEMS, on_error=on_error.value, clock=now_us, on_progress=bars)
-            else:
-                report = load_file(file, store, INTERACTIONS, on_error=on_error.value, clock=now_us, on_progress=bars)
-        except BadFile as error:
-            raise CommandFailed(str(error)) from error
+            with loading_bars() as bars:
+                load_file(file, store, kind, on_error=on_error.value, clock=now_us, on_progress=bars, report=report)
+        except (BadFile, StoreUnavailable) as error:
+            if as_json or report != ImportReport():
+                _tell(file, report, as_json=as_json)
+            if isinstance(error, BadFile):
+                raise CommandFailed(f"{error}; {_stored(report)}") from error
+            raise
     _tell(file, report, as_json=as_json)
     if report.rejected and on_error is OnError.ABORT:
-        before = counted(report.accepted, "row")
-        stored = "nothing was stored" if not report.accepted else f"{before} stored before it was found"
         bad = counted(report.rejected, "bad row")
-        raise CommandFailed(f"{file.name}: {bad}, {stored}; --on-error skip stores the good ones")
+        raise CommandFailed(f"{file.name}: {bad}, {_stored(report)}; --on-error skip stores the good ones")
+
+
+def _stored(report: ImportReport) -> str:
+    if not report.accepted:
+        return "nothing was stored"
+    return f"{counted(report.accepted, 'row')} {'was' if report.accepted == 1 else 'were'} stored before it"
 
 
 def _tell(file: Path, report: ImportReport, *, as_json: bool) -> None:
@@ -66,9 +75,8 @@ def _tell(file: Path, report: ImportReport, *, as_json: bool) -> None:
         counts = {"accepted": report.accepted, "duplicates": report.duplicates, "rejected": report.rejected}
         print_json({**counts, "errors": errors})
         return
-    errors_to = console(stderr=True)
     for error in report.errors:
-        errors_to.print(f"{file.name}:{error.line}: {error.detail}", markup=False)
+        say(one_line(f"{file.name}:{error.line}: {error.detail}"), stderr=True)
     if unlisted := report.rejected - len(report.errors):
-        errors_to.print(f"... and {counted(unlisted, 'more bad row')}")
+        say(f"... and {counted(unlisted, 'more bad row')}", stderr=True)
     say(f"{report.accepted:,} stored, {report.duplicates:,} known already, {report.rejected:,} rejected")

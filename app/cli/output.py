@@ -29,10 +29,16 @@ def print_json(document: object) -> None:
     sys.stdout.write("\n")
 
 
-def say(text: str) -> None:
-    """One line for people on stdout, as it stands: nothing in it is markup, nothing is wrapped."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+def say(text: str, *, stderr: bool = False) -> None:
+    """One line for people on stdout (or stderr), as it stands: nothing in it is markup, nothing is wrapped."""
+    stream = sys.stderr if stderr else sys.stdout
+    stream.write(text + "\n")
+    stream.flush()
+
+
+def one_line(text: str) -> str:
+    """The text, with escapes for what would break its line or steer the terminal."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def counted(number: int, noun: str) -> str:

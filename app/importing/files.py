@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from app.importing.csv_rows import CsvRows
 
@@ -22,6 +21,7 @@ _FORMATS = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson"}
 # Stands in for a line too long to keep; no record may hold it, so that the record is refused.
 _TOO_LONG = "\x00\n"
 _OVER_LIMIT = f"the line is over {MAX_LINE_BYTES} bytes"
+_GZIP = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
 
 CellReader = Callable[[str], object]
@@ -81,7 +81,7 @@ class RecordFile:
         self._required = required
         self._format = format_of(path)
         try:
-            self._raw: BinaryIO = path.open("rb")
+            self._raw = path.open("rb")
             self.size = path.stat().st_size
         except OSError as error:
             raise BadFile(f"{path}: {error.strerror}") from error
@@ -101,12 +101,23 @@ class RecordFile:
         zipped = self._path.suffix.lower() == ".gz"
         lines = _lines(gzip.GzipFile(fileobj=self._raw).readline if zipped else self._raw.readline)
         try:
+            if zipped and self._raw.peek(2)[:2] not in (_GZIP, b""):
+                raise BadFile(f"{self._path.name}: it is not a gzip file")
             if self._format == "csv":
                 yield from _csv_records(lines, self._columns, self._required)
             else:
                 yield from _ndjson_records(lines)
         except (EOFError, zlib.error, OSError, _BadHeader) as error:
-            raise BadFile(f"{self._path.name}: {error}") from error
+            raise BadFile(f"{self._path.name}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Why a file cannot be read on. In our words: the library's show bytes of the file."""
+    if isinstance(error, EOFError):
+        return "the compressed file ends in the middle"
+    if isinstance(error, zlib.error | gzip.BadGzipFile):
+        return "the compressed data is damaged"
+    return error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)
 
 
 def _lines(readline: Callable[[int], bytes]) -> Iterator[bytes | None]:
@@ -132,21 +143,33 @@ def _ndjson_records(lines: Iterator[bytes | None]) -> Iterator[Record | BadLine]
 
 
 def _json_record(number: int, line: bytes) -> Record | BadLine:
+    code = "json_invalid"
     try:
         fields = json.loads(line.decode("utf-8"), object_pairs_hook=_unique)
+        if isinstance(fields, dict):
+            return Record(number, fields)
+        detail = "the line is JSON, but not an object"
     except UnicodeDecodeError:
-        return BadLine(number, "encoding", "the line is not valid UTF-8")
-    except (ValueError, RecursionError):
-        return BadLine(number, "json_invalid", "the line is not one JSON object, or a name stands in it twice")
-    if not isinstance(fields, dict):
-        return BadLine(number, "json_invalid", "the line is JSON, but not an object")
-    return Record(number, fields)
+        code, detail = "encoding", "the line is not valid UTF-8"
+    except json.JSONDecodeError as error:
+        detail = f"the line is not valid JSON at column {error.colno}: {error.msg}"
+    except RecursionError:
+        detail = "arrays and objects are nested too deeply"
+    except _RepeatedName:
+        code, detail = "duplicate_name", "a name stands more than once in one object"
+    except ValueError:  # from int(), which refuses what would take quadratic time
+        code, detail = "number_too_long", "the line holds an integer of over 4,300 digits"
+    return BadLine(number, code, detail)
+
+
+class _RepeatedName(Exception):
+    """A JSON object in which a name stands more than once: two readers would take two different values of it."""
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise ValueError("a name stands twice")
+        raise _RepeatedName
     return fields
 
 

@@ -43,7 +43,7 @@ class RowKind(Generic[RowT]):
 
 @dataclass
 class ImportReport:
-    """What became of a file's rows; `errors` are the first 100 of the rejected ones."""
+    """What became of a file's rows so far; `errors` are the first 100 of the rejected ones."""
 
     accepted: int = 0
     duplicates: int = 0
@@ -65,6 +65,7 @@ def load_file(
     on_error: OnError,
     clock: Clock,
     on_progress: OnProgress,
+    report: ImportReport | None = None,
 ) -> ImportReport:
     """Store the rows of a file in batches of 10,000, each durable when it is done.
 
@@ -72,9 +73,11 @@ def load_file(
     With `skip` the good rows are stored. If the store fails in between, the batches before stay; rows with `event_id`s
     can be sent again without harm.
 
-    Raises: BadFile, StoreUnavailable.
+    Args:
+        report: what is counted into, for a caller who needs the counts also where this raises.
+    Raises: BadFile, also in the middle of a file that is damaged; StoreUnavailable.
     """
-    report = ImportReport()
+    report = ImportReport() if report is None else report
     if on_error == "abort":
         rows = 0
         for batch in _batches(path, kind, report, clock=clock, phase="checking", on_progress=on_progress):

@@ -55,3 +55,37 @@ def test_a_name_that_says_no_format_fails_with_one_line(tmp_path: Path) -> None:
     done = CommandLine(tmp_path).run("import", "a.txt")
     assert done.returncode == 1
     assert "a.txt: the name ends in none of .csv, .ndjson, .jsonl" in done.stderr
+
+
+def test_a_file_that_breaks_off_comes_with_what_was_stored_of_it(tmp_path: Path) -> None:
+    likewise = CommandLine(tmp_path)
+    rows = "".join(f"u{n},i{n * 7919 % 1000},e{n}\n" for n in range(15_000))
+    packed = gzip.compress(f"user_id,item_id,event_id\nx\n{rows}".encode(), mtime=0)
+    (tmp_path / "a.csv.gz").write_bytes(packed[:-100])
+
+    checked = likewise.run("import", "a.csv.gz")
+    assert checked.returncode == 1
+    assert checked.stderr.endswith("a.csv.gz: the compressed file ends in the middle; nothing was stored\n")
+
+    done = likewise.run("import", "--on-error", "skip", "a.csv.gz")
+    assert (done.returncode, done.stdout) == (1, "10,000 stored, 0 known already, 1 rejected\n")
+    assert "\na.csv.gz:2: the row has 1 cells, the header 3\n" in done.stderr
+    line = "likewise: a.csv.gz: the compressed file ends in the middle; 10,000 rows were stored before it\n"
+    assert done.stderr.endswith(line)
+
+    again = likewise.run("import", "--on-error", "skip", "--json", "a.csv.gz")
+    assert again.returncode == 1
+    told = json.loads(again.stdout)
+    assert (told["accepted"], told["duplicates"], told["rejected"]) == (0, 10_000, 1)
+    assert [error["line"] for error in told["errors"]] == [2]
+    assert "Traceback" not in again.stderr
+
+
+def test_each_bad_row_is_one_line_wherever_the_output_goes(tmp_path: Path) -> None:
+    names = ["x" * 90, "a\nb", "\x1b[2J"]
+    rows = [{"user_id": "a", "item_id": "b", name: 1} for name in names]
+    (tmp_path / "a.ndjson").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = CommandLine(tmp_path).run("import", "--on-error", "skip", "a.ndjson")
+    told = [line for line in done.stderr.splitlines() if line.startswith("a.ndjson:")]
+    assert [line.split(": ")[1] for line in told] == ["x" * 64 + "…", r"a\nb", r"\x1b[2J"]
+    assert all(line.endswith("recommendation_id, context") for line in told)

@@ -51,10 +51,11 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> Non
     [
         (b"\xff", "encoding"),
         (b"[1]", "json_invalid"),
-        (b'{"user_id":"a","user_id":"b"}', "json_invalid"),
+        (b'{"user_id":"a","user_id":"b"}', "duplicate_name"),
+        (b'{"value":{"a":1,"a":2}}', "duplicate_name"),
         (b"{", "json_invalid"),
         (b"[" * 100_000, "json_invalid"),
-        (b'{"user_id":' + b"9" * 5000 + b"}", "json_invalid"),
+        (b'{"value":' + b"9" * 5000 + b"}", "number_too_long"),
         (b'{"user_id":"' + b"x" * MAX_LINE_BYTES + b'"}', "line_too_long"),
     ],
 )
@@ -126,11 +127,26 @@ def test_a_name_that_says_no_format_is_refused(tmp_path: Path, name: str) -> Non
         read(tmp_path / name)
 
 
-@pytest.mark.parametrize("content", [b"user_id\nann\n", gzip.compress(b"user_id\nann\n", mtime=0)[:-6]])
-def test_a_broken_gzip_is_refused(tmp_path: Path, content: bytes) -> None:
+def damaged(packed: bytes) -> bytes:
+    return packed[:-8] + b"\x00" * 4 + packed[-4:]  # another checksum
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"user_id\nann\n", "it is not a gzip file"),
+        (b"\x1f", "it is not a gzip file"),
+        (gzip.compress(b"user_id\nann\n", mtime=0)[:-6], "the compressed file ends in the middle"),
+        (damaged(gzip.compress(b"user_id\nann\n", mtime=0)), "the compressed data is damaged"),
+        (gzip.compress(b"user_id\nann\n", mtime=0) + b"more", "the compressed data is damaged"),
+        (gzip.compress(b"", mtime=0)[:10] + b"\xff" * 20, "the compressed data is damaged"),
+    ],
+    ids=["plain", "one byte", "cut off", "checksum", "more after it", "no deflate"],
+)
+def test_a_broken_gzip_is_refused_in_words_that_show_nothing_of_it(tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "a.csv.gz"
     path.write_bytes(content)
-    with pytest.raises(BadFile, match=r"a\.csv\.gz"):
+    with pytest.raises(BadFile, match=rf"^a\.csv\.gz: {said}$"):
         read(path)
 
 
