@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sized
 
 import h11
@@ -18,12 +19,23 @@ from app.http_connections import GuardedConnection, Reading
 MAX_HEAD_BYTES = 64 * 1024
 
 
-def _bad_request() -> ApiError:
-    return ApiError(400, "bad_request", "this is not a valid HTTP/1.1 request", headers={"Connection": "close"})
+def _bad_request(detail: str = "this is not a valid HTTP/1.1 request") -> ApiError:
+    return ApiError(400, "bad_request", detail, headers={"Connection": "close"})
+
+
+def _wrong_host() -> ApiError:
+    return _bad_request("an HTTP/1.1 request has one Host header")
+
+
+def _wrong_coding() -> ApiError:
+    return _bad_request("chunked is the only Transfer-Encoding that is taken here, and once")
 
 
 def _head_too_large() -> ApiError:
     return ApiError(431, "headers_too_large", f"the request line and headers take over {MAX_HEAD_BYTES} bytes")
+
+
+_BY_HINT = {431: _head_too_large, 501: _wrong_coding}
 
 
 class _PipelineFlow(FlowControl):
@@ -76,11 +88,12 @@ class LimitedHttpToolsProtocol(GuardedConnection, HttpToolsProtocol):  # type: i
         self._unset_keepalive_if_required()
         try:
             self._feed(data)
-        except httptools.HttpParserError:
+        except httptools.HttpParserError as error:
             self.logger.warning("Invalid HTTP request received.")
-            self.send_400_response("")
+            told = error.__context__  # what a callback raised
+            self.refuse(told if isinstance(told, ApiError) else _bad_request())
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self._refused:
-            self.send_400_response("")
+            self.refuse(_head_too_large())
         self.noted()
 
     def _feed(self, data: bytes) -> None:
@@ -107,10 +120,20 @@ class LimitedHttpToolsProtocol(GuardedConnection, HttpToolsProtocol):  # type: i
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """The head is over; one that came in a single read is measured here."""
-        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
-            self._head_bytes = MAX_HEAD_BYTES + 1
-            raise ValueError("head too large")  # uvicorn answers what the parser raises with send_400_response
+        """The head is over; one that came in a single read is measured here. Raises: ApiError, for `data_received`."""
+        size, hosts, codings = len(self.url), 0, 0
+        for name, value in self.headers:
+            size += len(name) + len(value)
+            if name == b"host":
+                hosts += 1
+            elif name == b"transfer-encoding":
+                codings += 1 if value.strip(b" \t").lower() == b"chunked" else 2
+        if size > MAX_HEAD_BYTES:
+            raise _head_too_large()
+        if hosts > 1 or (not hosts and self.parser.get_http_version() > "1.0"):
+            raise _wrong_host()
+        if codings > 1:
+            raise _wrong_coding()  # httptools would take the chunks as they are, whatever is in them
         if self.parser.should_upgrade() and (method := self.parser.get_method()) != b"CONNECT":
             version = self.parser.get_http_version().encode("ascii")
             lines = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
@@ -132,10 +155,6 @@ class LimitedHttpToolsProtocol(GuardedConnection, HttpToolsProtocol):  # type: i
         super().on_response_complete()
         self.answered()
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
-        """A problem document instead of plain text."""
-        self.refuse(_head_too_large() if self._head_bytes > MAX_HEAD_BYTES else _bad_request())
-
     def reading(self) -> Reading:
         """As the parser's callbacks told."""
         if not self._in_head:
@@ -156,7 +175,7 @@ def _new_parser(protocol: LimitedHttpToolsProtocol) -> httptools.HttpRequestPars
 
 
 class LimitedH11Protocol(GuardedConnection, H11Protocol):  # type: ignore[misc]  # eof_received
-    """h11 limits the head itself (`h11_max_incomplete_event_size`)."""
+    """h11 limits the head itself (`h11_max_incomplete_event_size`), and refuses a wrong Host or Transfer-Encoding."""
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, unless its request has been refused."""
@@ -174,8 +193,10 @@ class LimitedH11Protocol(GuardedConnection, H11Protocol):  # type: ignore[misc] 
         self.answered()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
-        """A problem document instead of plain text."""
-        self.refuse(_bad_request())
+        """A problem document instead of plain text; uvicorn calls this where it has caught h11's error."""
+        error = sys.exception()
+        hint = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400
+        self.refuse(_BY_HINT.get(hint, _bad_request)())
 
     def reading(self) -> Reading:
         """As the parser's state says."""

@@ -14,6 +14,11 @@ import pytest
 from app.http_protocols import MAX_HEAD_BYTES
 from tests.app.serving import Answer, connect, new_server, read_answer, running
 
+ROW = b'{"user_id":"upgraded","item_id":"b"}'
+LENGTH = b"Content-Length: %d\r\n\r\n" % len(ROW)
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(ROW), ROW)
+
 
 @pytest.fixture(scope="module", params=["httptools", "h11"])
 def port(
@@ -98,6 +103,40 @@ def test_what_is_not_http_is_a_400_problem(port: int, request_: bytes) -> None:
     assert answer.document["request_id"] == answer.headers["x-request-id"]
 
 
+@pytest.mark.parametrize("headers", [b"", b"Host: x\r\nHost: x\r\n", b"Host: x\r\nX: y\r\nHost: y\r\n"])
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+def test_without_one_host_an_http_1_1_request_is_a_400_problem(port: int, method: bytes, headers: bytes) -> None:
+    with connect(port) as connection:
+        connection.sendall(method + b" /healthz HTTP/1.1\r\n" + headers + b"\r\n")
+        stream = connection.makefile("rb")
+        answer = read_answer(stream)
+        assert stream.read() == b""
+    assert (answer.status, answer.document["code"]) == (400, "bad_request")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize(("headers", "status"), [(b"", 200), (b"Host: x\r\n", 200), (b"Host: x\r\nHost: x\r\n", 400)])
+def test_http_1_0_needs_no_host(port: int, headers: bytes, status: int) -> None:
+    assert ask(port, b"GET /healthz HTTP/1.0\r\n" + headers + b"\r\n").status == status
+
+
+@pytest.mark.parametrize("line", [b"gzip, chunked", b"gzip", b"identity"])
+def test_a_transfer_encoding_other_than_chunked_is_refused_by_name(port: int, line: bytes) -> None:
+    head = b"POST /interactions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: " + line + b"\r\n\r\n"
+    answer = ask(port, head + CHUNKS)
+    assert (answer.status, answer.document["code"]) == (400, "bad_request")
+    assert "chunked" in str(answer.document["detail"])
+
+
+def test_chunked_is_taken_once_and_in_any_case(port: int) -> None:
+    line, twice = b"Transfer-Encoding: Chunked\r\n", b"Transfer-Encoding: chunked, chunked\r\n"
+    head = b"POST /interactions HTTP/1.1\r\nHost: x\r\n"
+    assert ask(port, head + line + b"\r\n" + CHUNKS).status == 201
+    assert ask(port, head + line + line + b"\r\n" + CHUNKS).status == 400
+    assert ask(port, head + twice + b"\r\n" + CHUNKS).status == 400
+
+
 def test_a_large_head_within_the_limit_is_served(port: int) -> None:
     assert get(port, b"/healthz", b"X: " + b"x" * 30_000).status == 200
 
@@ -106,7 +145,7 @@ def test_a_large_head_within_the_limit_is_served(port: int) -> None:
 def test_a_head_over_the_limit_is_refused_also_before_its_end(port: int, finished: bool) -> None:
     head = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 200_000
     answer = ask(port, head + b"\r\n\r\n" if finished else head)
-    assert answer.status in (400, 431)
+    assert (answer.status, answer.document["code"]) == (431, "headers_too_large")
     assert answer.headers["content-type"] == "application/problem+json"
 
 
@@ -153,10 +192,6 @@ def test_what_is_stored_is_acknowledged_to_a_client_that_has_half_closed(port: i
         assert stream.read() == b""
 
 
-ROW = b'{"user_id":"upgraded","item_id":"b"}'
-LENGTH = b"Content-Length: %d\r\n\r\n" % len(ROW)
-CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
-CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(ROW), ROW)
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A\r\n"
 H2C_GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + OFFER + b"\r\n"
 H2C_POST = H2C_GET.replace(b"GET /healthz", b"POST /interactions")[:-2]
@@ -215,7 +250,7 @@ def test_an_offer_of_http_2_keeps_everything_else_of_its_head(port: int) -> None
 def test_a_head_that_offers_http_2_is_measured_too(port: int, finished: bool) -> None:
     head = H2C_GET[:-2] + b"X: " + b"x" * 200_000
     answer = ask(port, head + b"\r\n\r\n" if finished else head)
-    assert answer.status in (400, 431)
+    assert (answer.status, answer.document["code"]) == (431, "headers_too_large")
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: x\r\n\r\n", CHUNKED + b"zz\r\n"])
