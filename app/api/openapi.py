@@ -23,11 +23,17 @@ strings of 1 to 256 characters; in a path they are percent-encoded once, so that
 """
 _ALWAYS: Mapping[int, tuple[str, ...]] = {
     400: ("bad_request",),
-    422: ("invalid_request",),
+    408: ("request_timeout",),
+    431: ("headers_too_large",),
     500: ("internal_error",),
     503: ("store_unavailable", "shutting_down"),
 }
-_WITH_SCOPE: Mapping[int, tuple[str, ...]] = {401: ("unauthorized",), 403: ("forbidden",), 429: ("too_many_requests",)}
+_WITH_SCOPE: Mapping[int, tuple[str, ...]] = {
+    401: ("unauthorized",),
+    403: ("forbidden",),
+    422: ("invalid_request",),
+    429: ("too_many_requests",),
+}
 
 
 class ProblemEntry(BaseModel):
@@ -190,8 +196,6 @@ def _problems(operation: Operation) -> dict[str, Any]:
     codes: dict[int, tuple[str, ...]] = dict(_ALWAYS)
     if operation.scope != "open":
         codes |= _WITH_SCOPE
-    if operation.body is not None:
-        codes[408] = ("request_timeout",)
     for status, own in operation.problems.items():
         codes[status] = tuple(dict.fromkeys((*own, *codes.get(status, ()))))
     return {str(status): _problem(status, codes[status]) for status in sorted(codes)}

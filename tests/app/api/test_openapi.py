@@ -67,9 +67,9 @@ def test_every_operation_has_a_summary_examples_and_its_problems(document: dict[
     for path, method, operation in each(document):
         where = f"{method} {path}"
         assert operation["summary"], where
-        assert {"400", "422", "500", "503"} <= operation["responses"].keys(), where
+        assert {"400", "408", "431", "500", "503"} <= operation["responses"].keys(), where
         if operation["x-scope"] != "open":
-            assert {"401", "403"} <= operation["responses"].keys(), where
+            assert {"401", "403", "422", "429"} <= operation["responses"].keys(), where
             assert operation["security"], where
         for parameter in operation["parameters"]:
             assert parameter["description"], (where, parameter["name"])
