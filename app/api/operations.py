@@ -63,7 +63,8 @@ class Operation:
     Attributes:
         path: with parameters as `{name:segment}`; each is documented in `path_parameters`.
         scope: who may call it; there is no default, so that none is forgotten.
-        query: its query parameters; None refuses any.
+        query: its query parameters; None refuses any, except that open operations ignore them: probes add them against
+            caches.
         problems: status -> codes that this operation can answer beside those that every operation can.
         hidden: left out of the document (pages and their assets).
     """
@@ -90,8 +91,8 @@ class Operation:
         request.state.key_id = caller.key_id
         if self.scope != "open":
             state.rate_limiter.admit(caller.key_id or _address(request))
-        if self.query is None:
-            refuse_query(request)
+            if self.query is None:
+                refuse_query(request)
         return await self.handler(request)
 
 

@@ -52,6 +52,16 @@ def test_healthz_touches_nothing(service: Running) -> None:
     assert store.asked == 0
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/docs", "/openapi.json"])
+@pytest.mark.parametrize("query", ["x=1", "_=1&_=2", "%zz"])
+def test_what_is_open_to_all_ignores_a_query(shared: Running, path: str, query: str) -> None:
+    assert shared.client.get(f"{path}?{query}").status_code == 200
+
+
+def test_what_needs_a_scope_refuses_a_query_that_it_does_not_have(shared: Running) -> None:
+    assert shared.client.get("/stats?x=1").status_code == 422
+
+
 def test_a_service_without_a_model_is_ready(service: Running) -> None:
     response = service.client.get("/readyz")
     assert response.status_code == 200
