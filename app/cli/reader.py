@@ -27,7 +27,7 @@ def reading(settings: Settings) -> Iterator[AppState]:
     store_of(settings).dispose()  # a clear line for a URL that cannot be opened
     state: AppState = create_app(settings).state.likewise
     try:
-        ensure_schema(state.store)
+        ensure_schema(state.store, written=False)
         state.refresher.poll()
         yield state
     finally:

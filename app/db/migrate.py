@@ -12,7 +12,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 import migrations
-from app.db.engine import SchemaForeign, SchemaNewer, SchemaOutdated, Store
+from app.db import tables
+from app.db.engine import SchemaForeign, SchemaNewer, SchemaOutdated, Store, StoreUnusable
 from app.db.errors import UPGRADE_COMMAND
 
 # The name of the lock in PostgreSQL's table of advisory locks; any constant that nothing else in the database uses.
@@ -26,6 +27,11 @@ _POSTGRES_TABLES = sa.text(
     " AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
     " AND NOT EXISTS (SELECT 1 FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid"
     " AND deptype = 'e')"
+)
+# Of the named tables the first that the user may not add rows to.
+_REFUSED_TABLES = sa.text(
+    "SELECT name, quote_ident(current_schema()), quote_ident(current_user)"
+    " FROM unnest(CAST(:names AS text[])) AS name WHERE NOT has_table_privilege(name, 'INSERT') ORDER BY name LIMIT 1"
 )
 
 
@@ -70,25 +76,41 @@ def upgrade(store: Store) -> None:
             alembic.command.upgrade(config, "head")
 
 
-def ensure_schema(store: Store) -> None:
+def ensure_schema(store: Store, *, written: bool = True) -> None:
     """Make sure that the schema is `head()`: migrates an embedded store, and only looks at PostgreSQL.
 
-    Raises: SchemaOutdated, naming the command that helps; SchemaNewer; SchemaForeign; StoreUnavailable.
+    Args:
+        written: whether rows will be written; else it is enough that PostgreSQL lets them be read.
+    Raises: SchemaOutdated, naming the command that helps; SchemaNewer; SchemaForeign; StoreUnusable where PostgreSQL
+        does not let its user write; StoreUnavailable.
     """
     found = examined(store)
     if found == head():
-        return
-    if store.dialect == "sqlite":
+        if written and store.dialect == "postgresql":
+            _check_rights(store)
+    elif store.dialect == "sqlite":
         upgrade(store)
     else:
         state = "empty" if found is None else f"at schema {found}"
         raise SchemaOutdated(f"the store is {state}, this program needs schema {head()}; run: {UPGRADE_COMMAND}")
 
 
+def _check_rights(store: Store) -> None:
+    """See to it that every table may be written. Raises: StoreUnusable; StoreUnavailable."""
+    with store.read() as connection:
+        refused = connection.execute(_REFUSED_TABLES, {"names": list(tables.metadata.tables)}).first()
+    if refused is not None:
+        table, schema, user = refused
+        raise StoreUnusable(
+            f"{store.url} cannot be used: its user may not write the table {table}; let its user own the database, or "
+            f"run there: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {user}"
+        )
+
+
 def _examined(connection: sa.Connection) -> str | None:
-    tables, found = _tables(connection), _revision(connection)
-    others = sorted(tables - {_VERSION_TABLE})
-    if (others and found is None) or (found is not None and not tables >= _LANDMARKS):
+    there, found = _tables(connection), _revision(connection)
+    others = sorted(there - {_VERSION_TABLE})
+    if (others and found is None) or (found is not None and not there >= _LANDMARKS):
         example = others[0] if others else _VERSION_TABLE
         raise SchemaForeign(
             f"the database holds other data, its table {example!r} for one; name a store of its own for Likewise in "

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,8 +12,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from app.db import migrate, tables
-from app.db.engine import SchemaForeign, SchemaNewer, SchemaOutdated, Store, open_store
+from app.db.engine import SchemaForeign, SchemaNewer, SchemaOutdated, Store, StoreUnusable, open_store
 from tests.app.db.rows import row, store_rows
+from tests.postgres import PASSWORD
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -107,6 +109,39 @@ def test_postgresql_is_only_looked_at(postgres_url: str) -> None:
         migrate.ensure_schema(store)
     finally:
         store.dispose()
+
+
+@pytest.mark.postgres
+def test_a_user_who_may_only_read_is_told_what_to_grant(postgres_url: str) -> None:
+    owner = open_store(postgres_url)
+    migrate.upgrade(owner)
+    role = f"Reader_{uuid.uuid4().hex}"  # a name that needs quotes
+
+    def as_owner(statement: str) -> None:
+        with owner.write() as connection:
+            connection.exec_driver_sql(statement)
+
+    as_owner(f"CREATE ROLE \"{role}\" LOGIN PASSWORD '{PASSWORD}'")
+    reader = open_store(postgres_url.replace("likewise:", f"{role}:"))
+    try:
+        as_owner(f'GRANT SELECT ON ALL TABLES IN SCHEMA public TO "{role}"')
+        migrate.ensure_schema(reader, written=False)
+        with pytest.raises(
+            StoreUnusable, match=r"^postgresql://\S+ cannot be used: .* the table active_model; "
+        ) as told:
+            migrate.ensure_schema(reader)
+        assert PASSWORD not in str(told.value)
+
+        as_owner(f'GRANT INSERT ON {", ".join(set(tables.metadata.tables) - {"models"})} TO "{role}"')
+        with pytest.raises(StoreUnusable, match="may not write the table models; let its user own") as told:
+            migrate.ensure_schema(reader)
+        as_owner(str(told.value).partition("run there: ")[2])
+        migrate.ensure_schema(reader)
+    finally:
+        reader.dispose()
+        as_owner(f'DROP OWNED BY "{role}"')
+        as_owner(f'DROP ROLE "{role}"')
+        owner.dispose()
 
 
 def test_a_schema_newer_than_the_program_is_refused_and_left_alone(store: Store) -> None:
