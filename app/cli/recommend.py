@@ -30,15 +30,16 @@ def recommend(
     with reading(read_settings()) as state:
         ranked = state.recommender.for_user(user_id, Wanted(limit=limit))
         empty = not ranked.items and _is_empty(state.store)
-    documents = [
-        {"item_id": item.item_id, "rank": item.rank, "score": item.score, "source": item.source, "title": item.title}
-        for item in ranked.items
-    ]
     if as_json:
+        documents = [
+            {"item_id": item.item_id, "rank": item.rank, "score": item.score, "source": item.source}
+            | ({} if item.title is None else {"title": item.title})
+            for item in ranked.items
+        ]
         head = {"user_id": user_id, "model_version": ranked.model_version, "source": ranked.source}
         print_json({**head, "items": documents})
         return
-    if not documents:
+    if not ranked.items:
         say(
             "There is nothing to recommend: the store is empty. `likewise import FILE` fills it."
             if empty
@@ -46,7 +47,7 @@ def recommend(
         )
         return
     version = "no model yet" if ranked.model_version is None else f"model version {ranked.model_version}"
-    say(f"{counted(len(documents), 'item')} for {user_id}, source: {ranked.source} ({version})")
+    say(f"{counted(len(ranked.items), 'item')} for {user_id}, source: {ranked.source} ({version})")
     cells = [[item.rank, item.title or "", item.item_id, f"{item.score:.4f}"] for item in ranked.items]
     console().print(table(["", "title", "item", "score"], cells, right=["", "score"]))
 

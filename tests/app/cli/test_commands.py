@@ -142,6 +142,15 @@ def test_recommend_says_why_there_is_no_list(likewise: CommandLine) -> None:
     assert likewise.run("recommend", "bob").stdout.startswith("1 item for bob, source: popular (no model yet)")
 
 
+def test_recommend_tells_titles_as_the_service_does(likewise: CommandLine) -> None:
+    (likewise.folder / "a.csv").write_text("user_id,item_id\nann,film\nann,book\n")
+    (likewise.folder / "items.csv").write_text("item_id,title\nfilm,Heat\n")
+    likewise.run("import", "a.csv")
+    likewise.run("import", "--items", "items.csv")
+    told = json.loads(likewise.run("recommend", "bob", "--json").stdout)["items"]
+    assert {item["item_id"]: item.get("title", "left out") for item in told} == {"film": "Heat", "book": "left out"}
+
+
 def test_what_a_training_came_to_is_a_sentence() -> None:
     outcome = partial(TrainingOutcome, 10, version=None, error="no space left")
     assert summary_of(outcome("failed")) == "Training 10 failed: no space left"
