@@ -56,7 +56,9 @@ class TrainingRequest(BaseModel):
 
     config: TrainingConfig = Field(TrainingConfig(), description="Constants that differ from the service's recipe.")
     dry_run: StrictBool = Field(False, description="Fit and judge, but publish nothing.")
-    force: StrictBool = Field(False, description="Train also when there is less data than LIKEWISE asks for.")
+    force: StrictBool = Field(
+        False, description="Train with 4 interactions or more; otherwise fewer than 100 are too few, and it is skipped."
+    )
     tune: Annotated[StrictBool, AfterValidator(_no_tuning)] = Field(
         False, description="Only false: tuning is not offered yet."
     )
@@ -78,7 +80,10 @@ class TrainingView(BaseModel):
 
     id: int
     status: Literal["queued", "running", "succeeded", "rejected", "skipped", "failed", "cancelled"]
-    trigger: str = Field(description="What asked for it: `api`, `cli`, `rows` (enough new ones) or `interval`.")
+    trigger: str = Field(
+        description="What asked for it: `api`, `cli`, `rows` (enough new ones), `interval`, `retry` (one that was cut "
+        "short is made up for) or `lost` (the model in use is missing from the model folder)."
+    )
     progress: Progress
     metrics: dict[str, Any] | None = Field(
         description="What the model reached on the newest rows, beside plain popularity."

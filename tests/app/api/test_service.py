@@ -44,6 +44,12 @@ def test_one_caller_may_not_send_more_than_the_limit(start: StartService) -> Non
     assert client.get("/healthz").status_code == 200
 
 
+def test_requests_with_a_wrong_key_are_not_counted(start: StartService) -> None:
+    client = start(rate_limit_per_second=0.01).client
+    assert [client.get("/popular", headers={"x-api-key": "wrong"}).status_code for _ in range(5)] == [401] * 5
+    assert client.get("/popular").status_code == 200
+
+
 def test_healthz_touches_nothing(service: Running) -> None:
     store = AwayStore()
     service.state.store, kept = store, service.state.store  # type: ignore[assignment]

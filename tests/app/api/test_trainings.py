@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 
 from app.db import trainings
+from app.training.run import FEWEST_FORCED, FEWEST_INTERACTIONS
 from tests.app.api.running import NOW_US, Running
 from tests.app.published import publish_model
 
@@ -22,6 +24,18 @@ def claim(service: Running) -> trainings.ClaimedTraining:
         claimed = trainings.claim(connection, "trainer", now_us=NOW_US, lease_us=10**9)
     assert claimed is not None
     return claimed
+
+
+def test_everything_that_can_ask_for_a_training_is_documented(shared: Running) -> None:
+    schema = shared.client.get("/openapi.json").json()["components"]["schemas"]["TrainingView"]
+    named = re.findall(r"`(\w+)`", schema["properties"]["trigger"]["description"])
+    assert named == ["api", "cli", "rows", "interval", "retry", "lost"]
+
+
+def test_what_force_changes_is_documented_with_its_numbers(shared: Running) -> None:
+    schema = shared.client.get("/openapi.json").json()["components"]["schemas"]["TrainingRequest"]
+    told = schema["properties"]["force"]["description"]
+    assert [int(number) for number in re.findall(r"\d+", told)] == [FEWEST_FORCED, FEWEST_INTERACTIONS]
 
 
 def test_a_training_is_queued_and_found_under_its_location(service: Running) -> None:
