@@ -3,6 +3,8 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -89,3 +91,16 @@ def test_each_bad_row_is_one_line_wherever_the_output_goes(tmp_path: Path) -> No
     told = [line for line in done.stderr.splitlines() if line.startswith("a.ndjson:")]
     assert [line.split(": ")[1] for line in told] == ["x" * 64 + "…", r"a\nb", r"\x1b[2J"]
     assert all(line.endswith("recommendation_id, context") for line in told)
+
+
+def test_a_store_that_is_locked_ends_the_import_with_what_it_came_to(tmp_path: Path) -> None:
+    likewise = CommandLine(tmp_path, {"LIKEWISE_STORE_TIMEOUT_SECONDS": "0.2"})
+    (tmp_path / "a.csv").write_text("user_id,item_id\nx\nann,film\n")
+    likewise.run("db", "upgrade")
+    with closing(sqlite3.connect(tmp_path / "data" / "likewise.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        done = likewise.run("import", "--on-error", "skip", "--json", "a.csv")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("likewise: the store cannot be used now: ")
+    told = json.loads(done.stdout)
+    assert (told["accepted"], told["rejected"]) == (0, 1)
