@@ -161,7 +161,7 @@ def besieged(process: subprocess.Popen[bytes], port: int, *, base: int, limit: f
     seconds = time.monotonic() - started
     over.set()
     asking.join()
-    assert eventually(lambda: descriptors(process) <= base, seconds=1) or True
+    eventually(lambda: descriptors(process) <= base, seconds=1)
     left = descriptors(process) - base
     for connection in sockets:
         connection.close()
@@ -173,7 +173,8 @@ def test_five_hundred_slow_clients_are_all_gone_by_the_deadline_and_the_others_g
     outcome = drill(tmp_path, head=2, body=3, unread=3)
     assert outcome.most - outcome.base >= CLIENTS
     assert outcome.left == 0
-    assert outcome.seconds < 3 * 1.1 + 2
+    # The deadlines, and time for a busy machine to connect five hundred clients.
+    assert outcome.seconds < 3 * 1.1 + 7
     assert outcome.meanwhile.failures == []
     assert len(outcome.meanwhile.milliseconds) > 50
 
