@@ -8,6 +8,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ from app.api.context import RequestContext
 from app.http_protocols import MAX_HEAD_BYTES, LimitedH11Protocol, LimitedHttpToolsProtocol
 from app.server import Server
 from tests.app.serving import Answer, connect, eventually, new_server, read_answer, running
+
+# Real processes, or real waiting: too long for the fast suite.
+pytestmark = pytest.mark.slow
 
 HEAD_SECONDS = 1.0
 BODY_SECONDS = 1.5
@@ -342,9 +346,10 @@ def serving_slowly(protocol: str, loop: Literal["uvloop", "asyncio"] = "uvloop")
 def test_an_answer_that_takes_long_reaches_a_client_that_has_half_closed(
     protocol: str, loop: Literal["uvloop", "asyncio"]
 ) -> None:
-    with serving_slowly(protocol, loop) as port:
-        for requests, wanted in (([GET], [200]), ([GET + GET[:5]], [200]), ([GET, POST, BODY, GET[:5]], [200, 200])):
-            found, seconds = answers_after_eof(port, *requests)
+    sent = ([GET], [GET + GET[:5]], [GET, POST, BODY, GET[:5]])
+    with serving_slowly(protocol, loop) as port, ThreadPoolExecutor(len(sent)) as clients:
+        heard = list(clients.map(lambda requests: answers_after_eof(port, *requests), sent))
+        for (found, seconds), wanted in zip(heard, ([200], [200], [200, 200]), strict=True):
             assert found == wanted
             assert BODY_SECONDS * 1.5 - 0.1 <= seconds < BODY_SECONDS * 1.5 + 1
 

@@ -172,7 +172,8 @@ def besieged(process: subprocess.Popen[bytes], port: int, *, base: int, limit: f
 def test_five_hundred_slow_clients_are_all_gone_by_the_deadline_and_the_others_go_on(tmp_path: Path) -> None:
     outcome = drill(tmp_path, head=2, body=3, unread=3)
     assert outcome.most - outcome.base >= CLIENTS
-    assert outcome.left == 0
+    # Fewer than before where a connection of the calm time was still open then.
+    assert outcome.left <= 0
     # The deadlines, and time for a busy machine to connect five hundred clients.
     assert outcome.seconds < 3 * 1.1 + 7
     assert outcome.meanwhile.failures == []

@@ -11,6 +11,9 @@ import pytest
 
 from tests.command_line import CommandLine
 
+# Real processes, or real waiting: too long for the fast suite.
+pytestmark = pytest.mark.slow
+
 
 def test_a_gzipped_file_of_interactions_and_one_of_items(tmp_path: Path) -> None:
     likewise = CommandLine(tmp_path)

@@ -8,6 +8,9 @@ import pytest
 
 from tests.command_line import CommandLine
 
+# Real processes, or real waiting: too long for the fast suite.
+pytestmark = pytest.mark.slow
+
 BROKEN = os.fsdecode(b"a\xff")
 
 

@@ -10,6 +10,9 @@ from app.errors import ConfigurationError
 from app.settings import Settings
 from tests.command_line import CommandLine
 
+# Real processes, or real waiting: too long for the fast suite.
+pytestmark = pytest.mark.slow
+
 
 def settings_of(folder: Path) -> Settings:
     return Settings(model_dir=folder)
