@@ -75,8 +75,9 @@ class History:
         # Ids of own rows that the feed has not brought yet.
         self._ahead: set[int] = set()
         self.catalogue = Catalogue(Histories.empty())
-        self._popularity: RecentPopularity | None = RecentPopularity(half_life_us=popularity_half_life_us)
-        self._recount = True
+        self._counting = True
+        # Made when it is asked for; None also when rows were taken away, which it cannot follow.
+        self._popularity: RecentPopularity | None = None
 
     # -- what comes in ------------------------------------------------------------------------------------------------
 
@@ -97,12 +98,17 @@ class History:
         with self._lock:
             self._take(batch)
 
-    def restart(self, base: Histories, batch: FeedBatch) -> None:
-        """Forget everything and hold a base and what came since: the first time, or for a store that was restored."""
+    def restart(self, base: Histories, batch: FeedBatch, records: Iterable[ItemRecord] = ()) -> None:
+        """Forget everything and hold a base and what came since: the first time, or for a store that was restored.
+
+        Args:
+            records: item records older than those of the batch; a base has none.
+        """
         with self._lock:
             self._ahead.clear()
+            self._counting = True
             self.catalogue = Catalogue(base)
-            self._popularity = RecentPopularity(half_life_us=self._half_life_us)
+            self.catalogue.update(records)
             self._rest_on(base, batch)
 
     def rebase(self, base: Histories, batch: FeedBatch) -> None:
@@ -116,14 +122,10 @@ class History:
         with self._lock:
             self.catalogue.name(item_ids)
 
-    def update_items(self, records: Iterable[ItemRecord]) -> None:
-        """Take item records as the store now has them."""
-        with self._lock:
-            self.catalogue.update(records)
-
     def stop_counting(self) -> None:
         """A model is live and carries its own popularity: stop keeping counts for the time before the first one."""
         with self._lock:
+            self._counting = False
             self._popularity = None
 
     # -- what is asked ------------------------------------------------------------------------------------------------
@@ -155,13 +157,12 @@ class History:
     def recent_popularity(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Item keys ascending and decayed counts, both shape (I,); empty once a model is live."""
         with self._lock:
-            if self._popularity is None:
+            if not self._counting:
                 return _NO_KEYS, np.empty(0, dtype=np.float64)
-            if self._recount:
+            if self._popularity is None:
                 self._popularity = RecentPopularity(half_life_us=self._half_life_us)
                 self._popularity.add(self._base_events())
                 self._popularity.add(self._shown(row for rows in self._state.later.values() for row in rows))
-                self._recount = False
             return self._popularity.counts()
 
     def later_rows(self) -> int:
@@ -191,7 +192,7 @@ class History:
         expired_us = -1 if batch.expired_us is None else batch.expired_us
         self._ahead = {row.id for row in ahead}
         self._watermark = batch.watermark
-        self._recount = True
+        self._popularity = None
         self._state = _State(base, frozenset(batch.deleted), later, user_keys, expired_us)
 
     def _take(self, batch: FeedBatch) -> None:
@@ -211,7 +212,7 @@ class History:
         rows = list(rows)
         for row in rows:
             self._state.later.setdefault(row.user_key, []).append(row)
-        if self._popularity is not None and not self._recount:
+        if self._popularity is not None:
             self._popularity.add(self._shown(rows))
 
     def _name_users(self, user_ids: Mapping[int, str]) -> None:
@@ -227,7 +228,7 @@ class History:
         ahead = [r for r in self._state.later.get(user_key, ()) if r.id in self._ahead and r.id not in held]
         left = [*rows, *(r for r in ahead if not batch.watermark.covers(r.id, r.xact))]
         self._state.later[user_key] = left
-        self._recount = True
+        self._popularity = None
         self._state = replace(self._state, replaced=self._state.replaced | {user_key})
 
     def _expire(self, before_us: int) -> None:
@@ -238,7 +239,7 @@ class History:
             for user_key, rows in state.later.items()
             if (kept := [row for row in rows if row.occurred_us >= before_us]) or user_key in state.replaced
         }
-        self._recount = True
+        self._popularity = None
         self._state = replace(state, later=later, expired_us=max(state.expired_us, before_us))
 
     def _base_events(self) -> Iterable[tuple[int, int]]:

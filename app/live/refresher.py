@@ -94,9 +94,6 @@ class Refresher:
         batch = read_feed(self._store, self._history.watermark)
         if batch.reset:
             _log.warning("store_was_restored", action="reading everything anew")
-            # The model and the histories speak of keys that the restored store may have given to others.
-            self._live.swap(None)
-            self._refused = None
             self._store.forget_identity()
             self._begin()
             return
@@ -105,18 +102,23 @@ class Refresher:
         self._history.apply_feed(batch)
 
     def _begin(self) -> None:
-        """Hold the newest history and what came since it; without one, everything."""
+        """Hold the newest history and what came since it; without one, everything.
+
+        All is read before anything changes: if the store goes away meanwhile, what was held goes on.
+        """
         self._keys_stale = True
         base = self._newest_base(self._snapshots.names("history"))
+        with self._store.read() as connection:
+            # A base has no restrictions, and the feed brings only those that came after it.
+            records = [] if base is None else list(items.restricted_records(connection))
         batch = read_feed(self._store, START if base is None else base.watermark)
         if batch.reset:
             # It was read from the store as it was before it was restored.
-            base, batch = None, read_feed(self._store, START)
-        self._history.restart(Histories.empty() if base is None else base.histories, batch)
-        if base is not None:
-            # The base has no restrictions, and the feed brings only those that came after it.
-            with self._store.read() as connection:
-                self._history.update_items(items.restricted_records(connection))
+            base, records, batch = None, [], read_feed(self._store, START)
+        # In a store that was restored, keys of the model in use may belong to others.
+        self._live.swap(None)
+        self._refused = None
+        self._history.restart(Histories.empty() if base is None else base.histories, batch, records)
         self._base_name = "" if base is None else base.name
 
     def _run(self) -> None:
