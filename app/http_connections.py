@@ -60,6 +60,8 @@ class GuardedConnection(asyncio.Protocol):
     _due_refusal: ApiError | None = None
     _half_closed = False
 
+    # Only a parser knows where it is: app.http_protocols says it for each of the two.
+
     def reading(self) -> Reading:
         """What the parser is in the middle of."""
         raise NotImplementedError

@@ -148,6 +148,7 @@ class SnapshotStore:
         own = []
         for name in self.names(kind):
             with suppress(SnapshotError, OSError):
+                # Not verified: the manifest says whose it is, and what is to be removed may well be damaged.
                 load_snapshot(self.folder(kind, name), kind=kind, store_id=store_id, verify=False)
                 own.append(name)
         return own

