@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.training.dataset import Pairs, Positives
-from model.evaluation import ItemsByUser, ndcg_at_k, rank_users, temporal_cut
+from model.cross_validation import temporal_cut
+from model.evaluation import ItemsByUser, ndcg_at_k, rank_users
 
 LIST_LENGTH = 20
 FRACTIONS = tuple(percent / 100 for percent in range(10, 31, 2))

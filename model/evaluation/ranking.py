@@ -1,0 +1,62 @@
+"""The best items of each of many users, exactly: every item is ranked, nothing is sampled.
+
+What a user has seen is removed, not sunk to the bottom of the list.
+
+Letters used for shapes: B users of a batch, k places of a list, I items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.evaluation.items_by_user import ItemsByUser
+
+ScoreBatch = Callable[[NDArray[np.int64]], NDArray[np.floating[Any]]]
+
+NO_ITEM = -1
+
+
+def rank_users(
+    score_batch: ScoreBatch, users: NDArray[np.int64], *, seen: ItemsByUser, k: int, batch: int = 256
+) -> NDArray[np.int64]:
+    """The k best items of each user among those the user has not seen.
+
+    Args:
+        score_batch: gives finite scores (B, I) of all items for B user numbers; its result is not modified.
+        users: user numbers, shape (B,).
+        seen: items to leave out, by user number.
+        k: length of a list.
+        batch: users scored at once.
+    Returns: item numbers by falling score and then by number, int64, shape (B, k); -1 where no item is left.
+    Raises: ValueError if a score is not finite.
+    """
+    ranked = np.full((len(users), k), NO_ITEM, dtype=np.int64)
+    for start in range(0, len(users), batch):
+        chosen = users[start : start + batch]
+        scores = np.array(score_batch(chosen))
+        if not np.isfinite(scores).all():
+            raise ValueError("score_batch gave a score that is not finite")
+        items = seen.of_each(chosen)
+        rows = np.repeat(np.arange(len(chosen)), [len(of_user) for of_user in items])
+        scores[rows, np.concatenate([*items, np.empty(0, dtype=np.int64)])] = -np.inf
+        _rank(scores, out=ranked[start : start + batch])
+    return ranked
+
+
+def _rank(scores_BI: NDArray[np.floating[Any]], *, out: NDArray[np.int64]) -> None:
+    """Fill `out` (B, k) with the best items of each row; minus infinity is no item."""
+    num_items, k = scores_BI.shape[1], min(out.shape[1], scores_BI.shape[1])
+    if not k:
+        return
+    # Everything that ties with the k-th best is a candidate, so that ties are resolved by number and not by chance.
+    kth_B1 = np.partition(scores_BI, num_items - k, axis=1)[:, num_items - k, np.newaxis]
+    rows, items = np.nonzero((scores_BI >= kth_B1) & (scores_BI > -np.inf))
+    order = np.lexsort((items, -scores_BI[rows, items], rows))
+    starts = np.searchsorted(rows, np.arange(len(scores_BI)))
+    places = np.arange(len(rows)) - starts[rows]
+    kept = places < k
+    out[rows[kept], places[kept]] = items[order][kept]

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.evaluation import ItemsByUser
+
+
+@given(
+    pairs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6)), max_size=30),
+)
+def test_items_are_grouped_by_user_once_each(pairs):
+    users, items = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+
+    grouped = ItemsByUser.from_pairs(users, items, num_users=5)
+
+    expected = [sorted({item for user, item in pairs if user == number}) for number in range(5)]
+    assert [items.tolist() for items in grouped.of_each(np.arange(5))] == expected
+    assert [grouped.of(number).tolist() for number in range(5)] == expected
+
+
+@pytest.mark.parametrize("number", [-1, 5])
+def test_a_user_out_of_range_is_refused(number):
+    with pytest.raises(ValueError, match=rf"user number {number} is outside 0\.\.4"):
+        ItemsByUser.from_pairs(np.array([0, number]), np.array([0, 0]), num_users=5)
