@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from model.interactions import Interactions
+from model.interactions import Interactions, order_by_user_and_time
 from model.sampling import RandomSource, as_random_source
 
 
@@ -110,12 +110,7 @@ def leave_last_out(interactions: Interactions) -> tuple[Interactions, Interactio
     Returns: train and test, the rows of each in the order given.
     Raises: ValueError without timestamps, for one that is NaN, or when no user has two interactions.
     """
-    timestamps_N = interactions.timestamps
-    if timestamps_N is None:
-        raise ValueError("leave_last_out needs timestamps, and these interactions have none")
-    if np.isnan(timestamps_N).any():
-        raise ValueError(f"the timestamp of interaction {np.flatnonzero(np.isnan(timestamps_N))[0]} is nan")
-    order_N = np.lexsort((timestamps_N, interactions.user_ids))
+    order_N = order_by_user_and_time(interactions)
     users_N = interactions.user_ids[order_N]
     last_N = np.append(users_N[1:] != users_N[:-1], True)
     first_N = np.insert(users_N[1:] != users_N[:-1], 0, True)

@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from model.sequences import SequenceInteractions, windows
+
 if TYPE_CHECKING:
     from scipy.sparse import coo_matrix, csr_matrix
+
+__all__ = ["Interactions", "SequenceInteractions", "checked_ids", "order_by_user_and_time"]
 
 LARGEST_ID = np.iinfo(np.int64).max - 1
 
@@ -118,6 +122,50 @@ class Interactions:
     def tocsr(self) -> csr_matrix:
         """Return a scipy CSR matrix of the same; repeated pairs are summed, and a rating of 0 stays an entry."""
         return self.tocoo().tocsr()
+
+    def to_sequence(
+        self,
+        max_sequence_length: SupportsIndex = 10,
+        min_sequence_length: SupportsIndex | None = None,
+        step_size: SupportsIndex | None = None,
+    ) -> SequenceInteractions:
+        """Return each user's items in the order of time, in windows of max_sequence_length.
+
+        A user's windows end at the newest item, step_size items before it, twice as many before it, and so on; a window
+        that begins before the first item is padded with 0 on the left. Rows are ordered by user, newest window first.
+
+        Args:
+            max_sequence_length: L, the items of a window.
+            min_sequence_length: windows with fewer items are left out; None keeps all.
+            step_size: items between two windows; None means max_sequence_length: nothing overlaps.
+        Returns: sequences (S, L) and user_ids (S,), both int32; num_items is the same as here.
+        Raises: ValueError without timestamps, for one that is NaN, for an item of number 0 (that is the padding), and
+            for a length or step below 1 or a minimum above the length.
+        """
+        order_N = order_by_user_and_time(self)
+        return windows(
+            self.user_ids[order_N].astype(np.int64, copy=False),
+            self.item_ids[order_N].astype(np.int64, copy=False),
+            num_items=self.num_items,
+            max_sequence_length=max_sequence_length,
+            min_sequence_length=min_sequence_length,
+            step_size=step_size,
+        )
+
+
+def order_by_user_and_time(interactions: Interactions) -> NDArray[np.int64]:
+    """Positions of the rows, (N,), by user and then by timestamp; rows of one user and time in their given order.
+
+    Raises: ValueError without timestamps, or for one that is NaN.
+    """
+    timestamps_N = interactions.timestamps
+    if timestamps_N is None:
+        raise ValueError("the order of time needs timestamps, and these interactions have none")
+    unknown = np.isnan(timestamps_N)
+    if unknown.any():
+        raise ValueError(f"the timestamp of interaction {np.flatnonzero(unknown)[0]} is nan")
+    order_N: NDArray[np.int64] = np.lexsort((timestamps_N, interactions.user_ids))
+    return order_N
 
 
 def _count(ids: NDArray[Any], given: SupportsIndex | None, *, kind: str) -> int:
