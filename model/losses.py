@@ -1,9 +1,13 @@
-"""Losses of implicit feedback: plain functions of the scores of observed items and of sampled ones.
+"""Losses: plain functions of tensors.
 
-p is the score of a positive, q the score of a negative, s the logistic function. Every loss is a mean over elements,
-a 0-d tensor; with a mask it is sum(loss * mask) / sum(mask), which is NaN when the mask is zero everywhere.
-Pointwise and BPR take no logarithm: they are neither the cross-entropy nor the BPR of the paper, and their gradient
-fades where a pair is ranked very badly.
+Every loss is a mean over elements, a 0-d tensor; with a mask it is sum(loss * mask) / sum(mask), which is NaN when the
+mask is zero everywhere.
+
+Of implicit feedback (``LOSSES``), from the scores of observed items and of sampled ones: p is the score of a positive,
+q the score of a negative, s the logistic function. Pointwise and BPR take no logarithm: they are neither the
+cross-entropy nor the BPR of the paper, and their gradient fades where a pair is ranked very badly.
+
+Of ratings (``RATING_LOSSES``), from what was observed and what is predicted.
 
 Shapes: B batch, K negatives of one positive.
 """
@@ -14,6 +18,9 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from model.torch_utils import assert_no_grad
 
 
 class Loss(Protocol):
@@ -21,6 +28,14 @@ class Loss(Protocol):
 
     def __call__(
         self, positive_predictions: Tensor, negative_predictions: Tensor, mask: Tensor | None = None
+    ) -> Tensor: ...
+
+
+class RatingLoss(Protocol):
+    """The signature of the losses of ratings, of which only the scores or predictions are differentiated."""
+
+    def __call__(
+        self, observed_ratings: Tensor, predicted_ratings: Tensor, mask: Tensor | None = None, /
     ) -> Tensor: ...
 
 
@@ -95,12 +110,73 @@ def adaptive_hinge_loss(
     return hinge_loss(positive_predictions, hardest, mask)
 
 
+def regression_loss(observed_ratings: Tensor, predicted_ratings: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Mean squared error.
+
+    Element: (o - y)^2, o the observed and y the predicted rating.
+
+    Args:
+        observed_ratings: shape (B,), or any other.
+        predicted_ratings: the same shape.
+        mask: weights of the elements, the same shape, or None.
+    Returns: a 0-d tensor.
+    Raises: ValueError if the shapes differ, or observed_ratings requires a gradient: most likely the two are swapped.
+    """
+    _check_ratings(observed_ratings, predicted_ratings)
+    return _mean((observed_ratings - predicted_ratings) ** 2, mask)
+
+
+def poisson_loss(observed_ratings: Tensor, predicted_ratings: Tensor, mask: Tensor | None = None) -> Tensor:
+    """How unlikely observed counts are when the predicted ones are the means of Poisson distributions.
+
+    Element: y - o * log(y), the negative logarithm of the likelihood up to what does not depend on y > 0.
+
+    Args, Returns, Raises: as for ``regression_loss``.
+    """
+    _check_ratings(observed_ratings, predicted_ratings)
+    return _mean(predicted_ratings - observed_ratings * torch.log(predicted_ratings), mask)
+
+
+def poisson_loss_of_scores(observed_ratings: Tensor, scores: Tensor, mask: Tensor | None = None) -> Tensor:
+    """``poisson_loss(observed_ratings, exp(scores))`` without the logarithm of an exponential that may be zero.
+
+    Element: exp(z) - o * z, z the score.   Args, Returns, Raises: as for ``regression_loss``.
+    """
+    _check_ratings(observed_ratings, scores)
+    return _mean(torch.exp(scores) - observed_ratings * scores, mask)
+
+
+def logistic_loss(observed_ratings: Tensor, predicted_ratings: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Cross-entropy of yes (1) and no (-1 or 0) against scores.
+
+    Element: -o * log s(z) - (1 - o) * log(1 - s(z)), z the score and o the observed rating brought into 0..1: what is
+    negative counts as 0, what is above 1 as 1.
+
+    Args:
+        observed_ratings: shape (B,), or any other.
+        predicted_ratings: scores before the logistic function, the same shape.
+        mask: weights of the elements, the same shape, or None.
+    Returns, Raises: as for ``regression_loss``.
+    """
+    _check_ratings(observed_ratings, predicted_ratings)
+    targets = observed_ratings.clamp(0.0, 1.0)
+    return _mean(binary_cross_entropy_with_logits(predicted_ratings, targets, reduction="none"), mask)
+
+
 LOSSES: dict[str, Loss] = {
     "pointwise": pointwise_loss,
     "bpr": bpr_loss,
     "hinge": hinge_loss,
     "adaptive_hinge": adaptive_hinge_loss,
 }
+"""The losses of ``ImplicitFactorizationModel`` by name."""
+
+RATING_LOSSES: dict[str, RatingLoss] = {
+    "regression": regression_loss,
+    "poisson": poisson_loss_of_scores,
+    "logistic": logistic_loss,
+}
+"""The losses of ``ExplicitFactorizationModel`` by name, as functions of observed ratings and scores."""
 
 
 def _mean(losses: Tensor, mask: Tensor | None) -> Tensor:
@@ -115,3 +191,8 @@ def _require_shape(name: str, tensor: Tensor, like: Tensor) -> None:
     # Broadcasting (B,) against (B, 1) would quietly give (B, B) pairs of different users.
     if tensor.shape != like.shape:
         raise ValueError(f"the shape of {name} is {tuple(tensor.shape)}, it must be {tuple(like.shape)}")
+
+
+def _check_ratings(observed: Tensor, predicted: Tensor) -> None:
+    assert_no_grad(observed)
+    _require_shape("predicted_ratings", predicted, observed)

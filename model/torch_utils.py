@@ -64,6 +64,14 @@ def set_seed(seed: int, cuda: bool = False) -> None:
         torch.cuda.manual_seed(seed)
 
 
+def assert_no_grad(variable: Tensor) -> None:
+    """Raise ValueError if a tensor requires a gradient, such as a prediction in the place of an observation."""
+    if variable.requires_grad:
+        raise ValueError(
+            f"a tensor of shape {tuple(variable.shape)} requires a gradient where an observation is expected"
+        )
+
+
 @contextmanager
 def evaluation_mode(net: nn.Module) -> Iterator[None]:
     """Put a net into evaluation mode for the block, and every module of it back into its own mode afterwards."""

@@ -8,8 +8,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.losses import LOSSES, Loss, adaptive_hinge_loss, bpr_loss, hinge_loss, pointwise_loss
+from model.losses import (
+    LOSSES,
+    RATING_LOSSES,
+    Loss,
+    RatingLoss,
+    adaptive_hinge_loss,
+    bpr_loss,
+    hinge_loss,
+    logistic_loss,
+    pointwise_loss,
+    poisson_loss,
+    poisson_loss_of_scores,
+    regression_loss,
+)
 
+OF_RATINGS = [regression_loss, poisson_loss, poisson_loss_of_scores, logistic_loss]
 PAIRWISE = {"pointwise": pointwise_loss, "bpr": bpr_loss, "hinge": hinge_loss}
 
 
@@ -104,3 +118,52 @@ def test_extreme_scores_stay_finite_in_value_and_gradient(loss: Loss) -> None:
 def test_the_hinge_is_zero_exactly_where_the_margin_is_kept() -> None:
     assert hinge_loss(torch.tensor([3.0]), torch.tensor([2.0])).item() == 0.0
     assert hinge_loss(torch.tensor([3.0]), torch.tensor([2.5])).item() == 0.5
+
+
+# Losses of ratings
+
+
+def plain_rating_element(loss: RatingLoss, o: float, y: float) -> float:
+    if loss is regression_loss:
+        return (o - y) ** 2
+    if loss is poisson_loss:
+        return y - o * math.log(y)
+    if loss is poisson_loss_of_scores:
+        return math.exp(y) - o * y
+    yes = min(max(o, 0.0), 1.0)
+    return -yes * math.log(sigmoid(y)) - (1 - yes) * math.log(1 - sigmoid(y))
+
+
+@pytest.mark.parametrize("mask", [None, [1.0, 0.0, 2.0, 0.5, 1.0]])
+@pytest.mark.parametrize("loss", OF_RATINGS)
+def test_a_loss_of_ratings_equals_its_plain_reference(loss: RatingLoss, mask: list[float] | None) -> None:
+    observed, predicted = torch.tensor([0.0, 1.0, -1.0, 3.0, 0.5]).double(), drawn_scores(5, seed=7).abs() + 0.1
+    elements = [plain_rating_element(loss, o, y) for o, y in zip(observed.tolist(), predicted.tolist(), strict=True)]
+    value = loss(observed, predicted, None if mask is None else torch.tensor(mask))
+    assert value.shape == ()
+    assert value.item() == pytest.approx(plain_mean(elements, mask), rel=1e-12)
+
+
+def test_the_poisson_loss_of_scores_is_that_of_their_exponentials() -> None:
+    observed, scores = torch.tensor([0.0, 2.0, 7.0]).double(), drawn_scores(3, seed=8)
+    expected = poisson_loss(observed, torch.exp(scores))
+    assert poisson_loss_of_scores(observed, scores).item() == pytest.approx(expected.item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("loss", RATING_LOSSES.values(), ids=RATING_LOSSES)
+def test_very_low_scores_stay_finite_in_value_and_gradient(loss: RatingLoss) -> None:
+    scores = torch.tensor([-1e4, -1e3], requires_grad=True)
+    value = loss(torch.tensor([1.0, 0.0]), scores)
+    (gradient,) = torch.autograd.grad(value, [scores])
+    assert torch.isfinite(value)
+    assert torch.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("loss", OF_RATINGS)
+def test_ratings_and_predictions_that_are_swapped_or_broadcast_are_refused(loss: RatingLoss) -> None:
+    with pytest.raises(ValueError, match=r"a tensor of shape \(3,\) requires a gradient"):
+        loss(torch.ones(3, requires_grad=True), torch.ones(3))
+    with pytest.raises(ValueError, match=r"predicted_ratings is \(3, 1\), it must be \(3,\)"):
+        loss(torch.ones(3), torch.ones(3, 1))
+    with pytest.raises(ValueError, match=r"mask is \(1,\), it must be \(3,\)"):
+        loss(torch.ones(3), torch.ones(3), torch.ones(1))
