@@ -1,4 +1,4 @@
-"""Recommendations from implicit feedback: who did something with what, without ratings.
+"""Recommendations from feedback: who did something with what, or who rated what.
 
     >>> from model import ImplicitFactorizationModel, Interactions
 
@@ -13,20 +13,23 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from model.errors import NotFittedError
+    from model.factorization.explicit import ExplicitFactorizationModel
     from model.factorization.implicit import ImplicitFactorizationModel
     from model.factorization.representations import BilinearNet
     from model.histories import Histories
-    from model.interactions import Interactions
+    from model.interactions import Interactions, SequenceInteractions
     from model.served import ServedModel
     from model.snapshot import Snapshot, SnapshotError, load_snapshot, write_snapshot
     from model.vocabulary import StringTable, Vocabulary
 
 __all__ = [
     "BilinearNet",
+    "ExplicitFactorizationModel",
     "Histories",
     "ImplicitFactorizationModel",
     "Interactions",
     "NotFittedError",
+    "SequenceInteractions",
     "ServedModel",
     "Snapshot",
     "SnapshotError",
@@ -38,10 +41,12 @@ __all__ = [
 
 _HOMES = {
     "BilinearNet": "model.factorization.representations",
+    "ExplicitFactorizationModel": "model.factorization.explicit",
     "Histories": "model.histories",
     "ImplicitFactorizationModel": "model.factorization.implicit",
     "Interactions": "model.interactions",
     "NotFittedError": "model.errors",
+    "SequenceInteractions": "model.interactions",
     "ServedModel": "model.served",
     "Snapshot": "model.snapshot",
     "SnapshotError": "model.snapshot",

@@ -6,16 +6,26 @@ Shapes: N interactions, B batch, K negatives of one positive.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model.losses import LOSSES
+from model.losses import LOSSES, RATING_LOSSES
 from model.sampling import RandomSource
-from model.solvers.task import FitTask
+from model.solvers.task import FitTask, RatingTask, Task
 from model.torch_utils import gpu, threads_for
+
+
+class Batch(NamedTuple):
+    """B rows of a task: their positions (int64, in host memory) and their columns (where the net is), (B,) each."""
+
+    rows: NDArray[np.int64]
+    users: Tensor
+    items: Tensor
+    weights: Tensor | None
 
 
 def epochs(
@@ -32,26 +42,60 @@ def epochs(
     Nothing of an epoch happens, no random draw either, before its loss is asked for. An epoch takes one shuffle of
     ``arange(N)`` from the random source, and each batch one draw of negatives.
     """
-    elements = max((parameter.numel() for parameter in net.parameters()), default=0)
-    for _ in range(task.n_iter):
-        with threads_for(elements):
-            loss = _epoch(task, net, optimizer, random_source=random_source, use_cuda=use_cuda, on_batch=on_batch)
-        yield loss
+
+    def batch_loss(batch: Batch) -> Tensor:
+        return _contrast(task, net, batch, random_source)
+
+    return _epochs(task, net, optimizer, batch_loss, random_source=random_source, use_cuda=use_cuda, on_batch=on_batch)
 
 
-def _epoch(
-    task: FitTask,
+def rating_epochs(
+    task: RatingTask,
     net: nn.Module,
     optimizer: torch.optim.Optimizer,
     *,
     random_source: RandomSource,
+    use_cuda: bool = False,
+    on_batch: Callable[[], None] | None = None,
+) -> Iterator[float]:
+    """As ``epochs``, for ratings: an epoch takes one shuffle from the random source, a batch nothing."""
+
+    def batch_loss(batch: Batch) -> Tensor:
+        ratings_B = torch.from_numpy(task.ratings[batch.rows]).to(batch.users.device, non_blocking=True)
+        return RATING_LOSSES[task.loss](ratings_B, scores(net, batch.users, batch.items), batch.weights)
+
+    return _epochs(task, net, optimizer, batch_loss, random_source=random_source, use_cuda=use_cuda, on_batch=on_batch)
+
+
+def _epochs(
+    task: Task,
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch_loss: Callable[[Batch], Tensor],
+    *,
+    random_source: RandomSource,
+    use_cuda: bool,
+    on_batch: Callable[[], None] | None,
+) -> Iterator[float]:
+    elements = max((parameter.numel() for parameter in net.parameters()), default=0)
+    for _ in range(task.n_iter):
+        with threads_for(elements):
+            order_N = np.arange(len(task.user_ids))
+            random_source.shuffle(order_N)
+            loss = _epoch(task, optimizer, batch_loss, order_N=order_N, use_cuda=use_cuda, on_batch=on_batch)
+        yield loss
+
+
+def _epoch(
+    task: Task,
+    optimizer: torch.optim.Optimizer,
+    batch_loss: Callable[[Batch], Tensor],
+    *,
+    order_N: NDArray[np.int64],
     use_cuda: bool,
     on_batch: Callable[[], None] | None,
 ) -> float:
-    order_N = np.arange(len(task.user_ids))
-    random_source.shuffle(order_N)
-    shuffled_users_N = task.user_ids[order_N]
-    users_N = gpu(torch.from_numpy(shuffled_users_N), use_cuda)
+    users_N = gpu(torch.from_numpy(task.user_ids[order_N]), use_cuda)
     items_N = gpu(torch.from_numpy(task.item_ids[order_N]), use_cuda)
     weights_N = None if task.weights is None else gpu(torch.from_numpy(task.weights[order_N]), use_cuda)
 
@@ -59,16 +103,9 @@ def _epoch(
     total = torch.zeros((), dtype=torch.float64, device=users_N.device)
     starts = range(0, len(order_N), task.batch_size)
     for start in starts:
-        batch = slice(start, start + task.batch_size)
-        loss = _batch_loss(
-            task,
-            net,
-            random_source,
-            users_N[batch],
-            items_N[batch],
-            host_users_B=shuffled_users_N[batch],
-            weights_B=None if weights_N is None else weights_N[batch],
-        )
+        rows = slice(start, start + task.batch_size)
+        weights_B = None if weights_N is None else weights_N[rows]
+        loss = batch_loss(Batch(order_N[rows], users_N[rows], items_N[rows], weights_B))
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
@@ -78,20 +115,12 @@ def _epoch(
     return total.item() / max(len(starts), 1)
 
 
-def _batch_loss(
-    task: FitTask,
-    net: nn.Module,
-    random_source: RandomSource,
-    users_B: Tensor,
-    items_B: Tensor,
-    *,
-    host_users_B: NDArray[np.int64],
-    weights_B: Tensor | None,
-) -> Tensor:
+def _contrast(task: FitTask, net: nn.Module, batch: Batch, random_source: RandomSource) -> Tensor:
     adaptive = task.loss == "adaptive_hinge"
     negatives_each = task.num_negative_samples if adaptive else 1
-    positive_B = scores(net, users_B, items_B)
-    drawn = torch.from_numpy(task.negatives.draw(host_users_B, negatives_each, random_source))
+    users_B = batch.users
+    positive_B = scores(net, users_B, batch.items)
+    drawn = torch.from_numpy(task.negatives.draw(task.user_ids[batch.rows], negatives_each, random_source))
     negatives = drawn.to(users_B.device, non_blocking=True)
     if adaptive:
         # Row by row of (B, K): each positive meets negatives scored with its own user.
@@ -99,7 +128,7 @@ def _batch_loss(
         negative = scores(net, users_BK, negatives).view(len(users_B), negatives_each).T
     else:
         negative = scores(net, users_B, negatives)
-    return LOSSES[task.loss](positive_B, negative, weights_B)
+    return LOSSES[task.loss](positive_B, negative, batch.weights)
 
 
 def scores(net: nn.Module, users_B: Tensor, items_B: Tensor) -> Tensor:

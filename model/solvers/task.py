@@ -1,9 +1,10 @@
-"""FitTask: what a solver is asked to fit."""
+"""FitTask and RatingTask: what a solver is asked to fit, checked."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,21 @@ from model.interactions import Interactions, checked_ids
 from model.sampling import Negatives, UniformNegatives, UnseenNegatives
 
 _log = logging.getLogger(__name__)
+
+
+class Task(Protocol):
+    """What every task has: the rows trained on, (N,) each, and how they are gone through."""
+
+    @property
+    def user_ids(self) -> NDArray[np.int64]: ...
+    @property
+    def item_ids(self) -> NDArray[np.int64]: ...
+    @property
+    def weights(self) -> NDArray[np.float32] | None: ...
+    @property
+    def n_iter(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -30,6 +46,19 @@ class FitTask:
     n_iter: int
     batch_size: int
     num_negative_samples: int
+
+
+@dataclass(frozen=True)
+class RatingTask:
+    """As ``FitTask``, without negatives and with ``ratings`` (N,) float32, which the scores are to approach."""
+
+    user_ids: NDArray[np.int64]
+    item_ids: NDArray[np.int64]
+    ratings: NDArray[np.float32]
+    weights: NDArray[np.float32] | None
+    loss: str
+    n_iter: int
+    batch_size: int
 
 
 def make_task(
@@ -52,8 +81,7 @@ def make_task(
     Raises: ValueError for an id outside 0..num_users-1 or 0..num_items-1 (users are checked first) and for weights that
         are not finite, negative, or all zero.
     """
-    users = checked_ids(interactions.user_ids, kind="user", count=num_users, holder="this model")
-    items = checked_ids(interactions.item_ids, kind="item", count=num_items, holder="this model")
+    users, items = _checked_pairs(interactions, num_users, num_items)
     weights = _checked_weights(interactions) if use_weights else None
     kept = np.ones(len(users), dtype=np.bool_) if weights is None else weights > 0
     negatives: Negatives = UniformNegatives(num_items)
@@ -71,6 +99,53 @@ def make_task(
         users, items = users[kept], items[kept]
         weights = None if weights is None else weights[kept]
     return FitTask(users, items, weights, negatives, loss, n_iter, batch_size, num_negative_samples)
+
+
+def make_rating_task(
+    interactions: Interactions,
+    *,
+    num_users: int,
+    num_items: int,
+    loss: str,
+    n_iter: int,
+    batch_size: int,
+    use_weights: bool,
+) -> RatingTask:
+    """Check rated interactions against the sizes of a model and lay them out for a solver.
+
+    Left out are rows of weight 0.
+
+    Raises: TypeError without ratings. ValueError for an id outside 0..num_users-1 or 0..num_items-1, for a rating that
+        float32 does not hold or, with the loss ``poisson``, that is negative, and for weights as in ``make_task``.
+    """
+    users, items = _checked_pairs(interactions, num_users, num_items)
+    ratings = _checked_ratings(interactions, lowest=0.0 if loss == "poisson" else -np.inf)
+    weights = _checked_weights(interactions) if use_weights else None
+    if weights is not None and not weights.all():
+        kept = weights > 0
+        users, items, ratings, weights = users[kept], items[kept], ratings[kept], weights[kept]
+    return RatingTask(users, items, ratings, weights, loss, n_iter, batch_size)
+
+
+def _checked_pairs(
+    interactions: Interactions, num_users: int, num_items: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    users = checked_ids(interactions.user_ids, kind="user", count=num_users, holder="this model")
+    return users, checked_ids(interactions.item_ids, kind="item", count=num_items, holder="this model")
+
+
+def _checked_ratings(interactions: Interactions, *, lowest: float) -> NDArray[np.float32]:
+    if interactions.ratings is None:
+        raise TypeError("a model of ratings needs interactions with ratings, and these have none")
+    given = np.asarray(interactions.ratings, dtype=np.float64)
+    largest = float(np.finfo(np.float32).max)
+    wrong = ~((np.abs(given) <= largest) & (given >= lowest))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        limits = "finite" if np.isneginf(lowest) else f"finite and {lowest:g} or more, as a count is"
+        raise ValueError(f"rating {given[row]} of interaction {row} must be {limits} (float32: up to {largest:.1e})")
+    ratings: NDArray[np.float32] = given.astype(np.float32)
+    return ratings
 
 
 def _checked_weights(interactions: Interactions) -> NDArray[np.float32] | None:

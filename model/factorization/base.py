@@ -1,0 +1,261 @@
+"""FactorizationModel: what every factorization model has, whatever it learns from.
+
+``user_ids`` and ``item_ids`` are numbers here: rows of the model's tables, counted from 0.
+Shapes: U users, I items, D dimension.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator
+from typing import Generic, SupportsFloat, SupportsIndex, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from model.errors import NotFittedError
+from model.factorization.representations import BilinearNet
+from model.interactions import Interactions, checked_ids
+from model.sampling import RandomSource, as_random_source
+from model.solvers import autograd
+from model.solvers.optimizers import default_optimizer
+from model.solvers.task import Task
+from model.torch_utils import cpu, evaluation_mode, gpu, threads_for
+
+OptimizerFunction = Callable[[Iterator[nn.Parameter]], torch.optim.Optimizer]
+
+AnyTask = TypeVar("AnyTask", bound=Task)
+
+
+class FactorizationModel(ABC, Generic[AnyTask]):
+    """Settings, tables, optimizer and random state of a factorization model, and all that does not depend on its data.
+
+    A model says what it is fitted to (``_task``), by which solver (``_epochs``), and what a score stands for
+    (``_predictions``). The arguments are described where they are public: ``implicit.ImplicitFactorizationModel``,
+    ``explicit.ExplicitFactorizationModel``.
+    """
+
+    def __init__(
+        self,
+        *,
+        loss: str,
+        losses: Collection[str],
+        embedding_dim: SupportsIndex,
+        n_iter: SupportsIndex,
+        batch_size: SupportsIndex,
+        l2: SupportsFloat,
+        learning_rate: SupportsFloat,
+        optimizer_func: OptimizerFunction | None,
+        use_cuda: bool,
+        representation: nn.Module | None,
+        sparse: bool,
+        random_state: RandomSource | SupportsIndex | None,
+        use_weights: bool,
+    ) -> None:
+        self._loss = _known_loss(loss, losses)
+        self._embedding_dim = whole("embedding_dim", embedding_dim, at_least=1)
+        self._n_iter = whole("n_iter", n_iter, at_least=0)
+        self._batch_size = whole("batch_size", batch_size, at_least=1)
+        self._l2 = _non_negative("l2", l2)
+        self._learning_rate = _non_negative("learning_rate", learning_rate)
+        self._optimizer_func = optimizer_func
+        self._representation = representation
+        self._sparse = sparse
+        self._use_cuda = _available("use_cuda", use_cuda)
+        self._use_weights = use_weights
+
+        self._random_state = as_random_source(random_state)
+        self._seed = _drawn_seed(self._random_state)
+        self._loss_history: list[float] = []
+        self._num_users = 0
+        self._num_items = 0
+        self._net: nn.Module | None = None
+        self._optimizer: torch.optim.Optimizer | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {'[uninitialised]' if self._net is None else repr(self._net)}>"
+
+    def fit(
+        self,
+        interactions: Interactions,
+        verbose: bool = False,
+        *,
+        on_epoch: Callable[[int, float], bool | None] | None = None,
+        on_batch: Callable[[], None] | None = None,
+    ) -> None:
+        """Train for ``n_iter`` epochs, from where the last fit ended.
+
+        Args:
+            interactions: what was observed; weights are used only with ``use_weights``.
+            verbose: print the number and the loss of each epoch.
+            on_epoch: called after each epoch with its number in this fit, from 1, and its loss; returning True ends
+                the fit normally.
+            on_batch: called after each batch; an exception it raises ends the fit and reaches the caller.
+
+        Raises:
+            ValueError: an id the model has no row for, a rating outside its limits, or a weight that is not finite,
+                negative, or zero throughout: nothing has changed then. Also a loss that is NaN or infinite, with the
+                epoch; the parameters are spoilt then. A loss of exactly zero is a model that has learnt its data, and
+                no error.
+            TypeError: a model of ratings was given none; nothing has changed.
+        """
+        task = self._task(
+            interactions,
+            num_users=self._num_users or interactions.num_users,
+            num_items=self._num_items or interactions.num_items,
+        )
+        net, optimizer = self._initialised(interactions)
+        for epoch, loss in enumerate(self._epochs(task, net, optimizer, on_batch), start=1):
+            if verbose:
+                print(f"Epoch {epoch}: loss {loss}")  # noqa: T201 - what verbose asks for
+            if not math.isfinite(loss):
+                raise ValueError(f"the loss of epoch {epoch} is {loss}: a lower learning_rate may keep it finite")
+            self._loss_history.append(loss)
+            if on_epoch is not None and on_epoch(epoch, loss):
+                return
+
+    @abstractmethod
+    def _task(self, interactions: Interactions, *, num_users: int, num_items: int) -> AnyTask:
+        """Check the interactions, before anything has changed, and lay them out."""
+
+    @abstractmethod
+    def _epochs(
+        self, task: AnyTask, net: nn.Module, optimizer: torch.optim.Optimizer, on_batch: Callable[[], None] | None
+    ) -> Iterator[float]:
+        """The losses of one epoch after another, as a solver trains."""
+
+    def _predictions(self, scores: Tensor) -> Tensor:
+        """What ``predict`` returns for scores."""
+        return scores
+
+    def predict(self, user_ids: ArrayLike, item_ids: ArrayLike | None = None) -> NDArray[np.float32]:
+        """Return predictions, higher is better: scores, or what a model of ratings makes of them.
+
+        Forms: one user and no items, those of all items, shape (I,); one user and k items, shape (k,), in the order
+        given; k users and k items, those of k pairs, shape (k,). Scalars, lists and arrays are accepted, arrays of
+        several dimensions are flattened. Every form goes through one kernel that works pair by pair, so on the CPU a
+        pair has the same bits in each of them.
+
+        Returns: float32, shape (I,) or (k,), in host memory (a representation's own dtype where that differs).
+        Raises:
+            NotFittedError: before the first fit.
+            ValueError: an id that is negative, fractional or outside the model; no ids; several users without items, or
+                with another number of items.
+            TypeError: ids that are not numbers.
+        """
+        net = self._fitted()
+        users = checked_ids(user_ids, kind="user", count=self._num_users, holder="this model").reshape(-1)
+        if item_ids is None:
+            items = np.arange(self._num_items)
+        else:
+            items = checked_ids(item_ids, kind="item", count=self._num_items, holder="this model").reshape(-1)
+        if len(users) == 1:
+            users = np.repeat(users, len(items))
+        elif item_ids is None or len(users) != len(items):
+            asked = "no items" if item_ids is None else f"{len(items)} items"
+            raise ValueError(
+                f"{len(users)} users and {asked}: give one user alone (scores of all items), one user and k items, "
+                "or k users and k items (the scores of k pairs)"
+            )
+        with evaluation_mode(net), torch.no_grad(), threads_for(len(users) * self._embedding_dim):
+            pair_scores = autograd.scores(
+                net, gpu(torch.tensor(users), self._use_cuda), gpu(torch.tensor(items), self._use_cuda)
+            )
+            predictions = self._predictions(pair_scores)
+        return cpu(predictions).numpy()
+
+    @property
+    def loss_history(self) -> list[float]:
+        """The loss of every epoch so far, over all fits; a copy."""
+        return list(self._loss_history)
+
+    @property
+    def user_vectors(self) -> NDArray[np.float32]:
+        """P, (U, D) float32: a copy. NotFittedError before the first fit, AttributeError without such a table."""
+        return self._table("user_embeddings", self._num_users)
+
+    @property
+    def item_vectors(self) -> NDArray[np.float32]:
+        """Q, (I, D) float32: a copy. NotFittedError before the first fit, AttributeError without such a table."""
+        return self._table("item_embeddings", self._num_items)
+
+    @property
+    def user_biases(self) -> NDArray[np.float32]:
+        """b, (U,) float32: a copy. NotFittedError before the first fit, AttributeError without such a table."""
+        return self._table("user_biases", self._num_users)[:, 0]
+
+    @property
+    def item_biases(self) -> NDArray[np.float32]:
+        """c, (I,) float32: a copy. NotFittedError before the first fit, AttributeError without such a table."""
+        return self._table("item_biases", self._num_items)[:, 0]
+
+    def _initialised(self, interactions: Interactions) -> tuple[nn.Module, torch.optim.Optimizer]:
+        if self._net is not None and self._optimizer is not None:
+            return self._net, self._optimizer
+        net = self._representation
+        if net is None:
+            net = BilinearNet(
+                interactions.num_users,
+                interactions.num_items,
+                self._embedding_dim,
+                sparse=self._sparse,
+                generator=torch.Generator().manual_seed(self._seed),
+            )
+        net = gpu(net, self._use_cuda)
+        if self._optimizer_func is not None:
+            optimizer = self._optimizer_func(net.parameters())
+        else:
+            optimizer = default_optimizer(net, learning_rate=self._learning_rate, l2=self._l2)
+        self._num_users, self._num_items = interactions.num_users, interactions.num_items
+        self._net, self._optimizer = net, optimizer
+        return net, optimizer
+
+    def _fitted(self) -> nn.Module:
+        if self._net is None:
+            raise NotFittedError(f"this {type(self).__name__} has not been fitted: call fit(interactions) first")
+        return self._net
+
+    def _table(self, name: str, rows: int) -> NDArray[np.float32]:
+        net = self._fitted()
+        weight = getattr(getattr(net, name, None), "weight", None)
+        if not isinstance(weight, Tensor) or weight.ndim != 2 or weight.shape[0] != rows:
+            raise AttributeError(f"{type(net).__name__} has no table {name}.weight of {rows} rows")
+        return cpu(weight.detach()).to(torch.float32).numpy().copy()
+
+
+def _known_loss(loss: str, losses: Collection[str]) -> str:
+    name = str(loss).replace(" ", "_")
+    if name not in losses:
+        raise ValueError(f"loss {loss!r} is not one of {', '.join(losses)}")
+    return name
+
+
+def whole(name: str, value: SupportsIndex, *, at_least: int) -> int:
+    """Return a count as an int.   Raises: ValueError if it is too low, TypeError if it is not whole."""
+    number = operator.index(value)
+    if number < at_least:
+        raise ValueError(f"{name} is {number}; it must be at least {at_least}")
+    return number
+
+
+def _non_negative(name: str, value: SupportsFloat) -> float:
+    number = float(value)
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(f"{name} is {number}; it must be finite and 0 or more")
+    return number
+
+
+def _available(name: str, use_cuda: bool) -> bool:
+    if use_cuda and not torch.cuda.is_available():
+        raise ValueError(f"{name} is set, but torch sees no CUDA device")
+    return use_cuda
+
+
+def _drawn_seed(source: RandomSource) -> int:
+    if isinstance(source, np.random.Generator):
+        return int(source.integers(-(10**8), 10**8))
+    return int(source.randint(-(10**8), 10**8))
