@@ -6,12 +6,18 @@ Shapes: N interactions, B batch, K negatives of one positive, U users, I items.
 from __future__ import annotations
 
 import operator
-from typing import Protocol, SupportsIndex
+from collections.abc import Mapping
+from typing import Any, Protocol, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
 
 RandomSource = np.random.RandomState | np.random.Generator
+
+_BIT_GENERATORS = {
+    kind.__name__: kind
+    for kind in (np.random.MT19937, np.random.PCG64, np.random.PCG64DXSM, np.random.Philox, np.random.SFC64)
+}
 
 
 def as_random_source(random_state: RandomSource | SupportsIndex | None) -> RandomSource:
@@ -30,6 +36,46 @@ def as_random_source(random_state: RandomSource | SupportsIndex | None) -> Rando
     if not 0 <= seed < 2**32:
         raise ValueError(f"random_state {seed} is outside 0..{2**32 - 1}")
     return np.random.RandomState(seed)
+
+
+def plain_random_state(source: RandomSource) -> dict[str, Any]:
+    """Return the state of a RandomState or Generator as plain values.
+
+    Raises: TypeError for a bit generator that is not one of numpy's.
+    """
+    legacy = isinstance(source, np.random.RandomState)
+    state = source.get_state(legacy=False) if isinstance(source, np.random.RandomState) else source.bit_generator.state
+    if state["bit_generator"] not in _BIT_GENERATORS:
+        raise TypeError(
+            f"the state of a {state['bit_generator']} cannot be written: it is not one of numpy's generators"
+        )
+    return {"source": "RandomState" if legacy else "Generator", "state": _without_arrays(state)}
+
+
+def restored_random_state(plain: Mapping[str, Any]) -> RandomSource:
+    """Return a source that goes on from what ``plain_random_state`` returned."""
+    state = _with_arrays(plain["state"])
+    bit_generator = _BIT_GENERATORS[state["bit_generator"]]()
+    if plain["source"] == "RandomState":
+        source = np.random.RandomState(bit_generator)
+        source.set_state(state)
+        return source
+    bit_generator.state = state
+    return np.random.Generator(bit_generator)
+
+
+def _without_arrays(value: Any) -> Any:  # noqa: ANN401 - nested plain values
+    if isinstance(value, dict):
+        return {key: _without_arrays(entry) for key, entry in value.items()}
+    if isinstance(value, np.ndarray):
+        return (value.dtype.name, value.tolist())
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _with_arrays(value: Any) -> Any:  # noqa: ANN401 - nested plain values
+    if isinstance(value, dict):
+        return {key: _with_arrays(entry) for key, entry in value.items()}
+    return np.array(value[1], dtype=value[0]) if isinstance(value, tuple) else value
 
 
 def sample_items(

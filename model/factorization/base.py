@@ -7,8 +7,7 @@ Shapes: U users, I items, D dimension.
 from __future__ import annotations
 
 import math
-import operator
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator
 from typing import Generic, SupportsFloat, SupportsIndex, TypeVar
 
@@ -18,7 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from model.errors import NotFittedError
+from model.factorization.persistent import OptimizerFunction, PersistentModel
 from model.factorization.representations import BilinearNet
+from model.factorization.settings import available_cuda, known_loss, non_negative, whole
 from model.interactions import Interactions, checked_ids
 from model.sampling import RandomSource, as_random_source
 from model.solvers import autograd
@@ -26,12 +27,10 @@ from model.solvers.optimizers import default_optimizer
 from model.solvers.task import Task
 from model.torch_utils import cpu, evaluation_mode, gpu, threads_for
 
-OptimizerFunction = Callable[[Iterator[nn.Parameter]], torch.optim.Optimizer]
-
 AnyTask = TypeVar("AnyTask", bound=Task)
 
 
-class FactorizationModel(ABC, Generic[AnyTask]):
+class FactorizationModel(PersistentModel, Generic[AnyTask]):
     """Settings, tables, optimizer and random state of a factorization model, and all that does not depend on its data.
 
     A model says what it is fitted to (``_task``), by which solver (``_epochs``), and what a score stands for
@@ -56,16 +55,16 @@ class FactorizationModel(ABC, Generic[AnyTask]):
         random_state: RandomSource | SupportsIndex | None,
         use_weights: bool,
     ) -> None:
-        self._loss = _known_loss(loss, losses)
+        self._loss = known_loss(loss, losses)
         self._embedding_dim = whole("embedding_dim", embedding_dim, at_least=1)
         self._n_iter = whole("n_iter", n_iter, at_least=0)
         self._batch_size = whole("batch_size", batch_size, at_least=1)
-        self._l2 = _non_negative("l2", l2)
-        self._learning_rate = _non_negative("learning_rate", learning_rate)
+        self._l2 = non_negative("l2", l2)
+        self._learning_rate = non_negative("learning_rate", learning_rate)
         self._optimizer_func = optimizer_func
         self._representation = representation
         self._sparse = sparse
-        self._use_cuda = _available("use_cuda", use_cuda)
+        self._use_cuda = available_cuda("use_cuda", use_cuda)
         self._use_weights = use_weights
 
         self._random_state = as_random_source(random_state)
@@ -194,25 +193,26 @@ class FactorizationModel(ABC, Generic[AnyTask]):
         return self._table("item_biases", self._num_items)[:, 0]
 
     def _initialised(self, interactions: Interactions) -> tuple[nn.Module, torch.optim.Optimizer]:
-        if self._net is not None and self._optimizer is not None:
-            return self._net, self._optimizer
+        if self._net is None or self._optimizer is None:
+            net, optimizer = self._make(interactions.num_users, interactions.num_items)
+            self._num_users, self._num_items = interactions.num_users, interactions.num_items
+            self._net, self._optimizer = net, optimizer
+        return self._net, self._optimizer
+
+    def _make(self, num_users: int, num_items: int) -> tuple[nn.Module, torch.optim.Optimizer]:
         net = self._representation
         if net is None:
             net = BilinearNet(
-                interactions.num_users,
-                interactions.num_items,
+                num_users,
+                num_items,
                 self._embedding_dim,
                 sparse=self._sparse,
                 generator=torch.Generator().manual_seed(self._seed),
             )
         net = gpu(net, self._use_cuda)
         if self._optimizer_func is not None:
-            optimizer = self._optimizer_func(net.parameters())
-        else:
-            optimizer = default_optimizer(net, learning_rate=self._learning_rate, l2=self._l2)
-        self._num_users, self._num_items = interactions.num_users, interactions.num_items
-        self._net, self._optimizer = net, optimizer
-        return net, optimizer
+            return net, self._optimizer_func(net.parameters())
+        return net, default_optimizer(net, learning_rate=self._learning_rate, l2=self._l2)
 
     def _fitted(self) -> nn.Module:
         if self._net is None:
@@ -225,34 +225,6 @@ class FactorizationModel(ABC, Generic[AnyTask]):
         if not isinstance(weight, Tensor) or weight.ndim != 2 or weight.shape[0] != rows:
             raise AttributeError(f"{type(net).__name__} has no table {name}.weight of {rows} rows")
         return cpu(weight.detach()).to(torch.float32).numpy().copy()
-
-
-def _known_loss(loss: str, losses: Collection[str]) -> str:
-    name = str(loss).replace(" ", "_")
-    if name not in losses:
-        raise ValueError(f"loss {loss!r} is not one of {', '.join(losses)}")
-    return name
-
-
-def whole(name: str, value: SupportsIndex, *, at_least: int) -> int:
-    """Return a count as an int.   Raises: ValueError if it is too low, TypeError if it is not whole."""
-    number = operator.index(value)
-    if number < at_least:
-        raise ValueError(f"{name} is {number}; it must be at least {at_least}")
-    return number
-
-
-def _non_negative(name: str, value: SupportsFloat) -> float:
-    number = float(value)
-    if not (math.isfinite(number) and number >= 0):
-        raise ValueError(f"{name} is {number}; it must be finite and 0 or more")
-    return number
-
-
-def _available(name: str, use_cuda: bool) -> bool:
-    if use_cuda and not torch.cuda.is_available():
-        raise ValueError(f"{name} is set, but torch sees no CUDA device")
-    return use_cuda
 
 
 def _drawn_seed(source: RandomSource) -> int:

@@ -12,7 +12,8 @@ from typing import SupportsFloat, SupportsIndex
 import torch
 from torch import Tensor, nn
 
-from model.factorization.base import FactorizationModel, OptimizerFunction
+from model.factorization.base import FactorizationModel
+from model.factorization.persistent import OptimizerFunction
 from model.interactions import Interactions
 from model.losses import RATING_LOSSES
 from model.sampling import RandomSource

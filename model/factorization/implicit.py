@@ -12,7 +12,9 @@ from typing import SupportsFloat, SupportsIndex
 import torch
 from torch import nn
 
-from model.factorization.base import FactorizationModel, OptimizerFunction, whole
+from model.factorization.base import FactorizationModel
+from model.factorization.persistent import OptimizerFunction
+from model.factorization.settings import whole
 from model.interactions import Interactions
 from model.losses import LOSSES
 from model.sampling import RandomSource

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 
 import numpy as np
@@ -7,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.sampling import RandomSource, UniformNegatives, UnseenNegatives, as_random_source, sample_items
+from model.sampling import (
+    RandomSource,
+    UniformNegatives,
+    UnseenNegatives,
+    as_random_source,
+    plain_random_state,
+    restored_random_state,
+    sample_items,
+)
 
 SOURCES: list[Callable[[int], RandomSource]] = [np.random.RandomState, np.random.default_rng]
 
@@ -87,3 +96,21 @@ def test_unseen_negatives_are_uniform_over_the_free_items() -> None:
     assert counts[[0, 3, 4]].tolist() == [0, 0, 0]
     # 3000 expected of each, standard deviation 45
     assert (np.abs(counts[[1, 2, 5]] - 3000) < 200).all()
+
+
+class Dice(np.random.RandomState):
+    """A random state of one's own kind: its numbers are those of the state it was made from."""
+
+
+@pytest.mark.parametrize(
+    "source",
+    [np.random.RandomState(1), Dice(2), np.random.RandomState(np.random.PCG64(3)), np.random.default_rng(4)],
+    ids=lambda source: type(source).__name__,
+)
+def test_a_source_restored_from_plain_values_goes_on_where_it_was(source: RandomSource) -> None:
+    source.normal()  # leaves half of a pair behind
+    plain = plain_random_state(source)
+    again = restored_random_state(ast.literal_eval(repr(plain)))  # literals: nothing but plain values
+    assert isinstance(again, np.random.RandomState) == isinstance(source, np.random.RandomState)
+    assert again.normal(size=3).tolist() == source.normal(size=3).tolist()
+    assert again.permutation(9).tolist() == source.permutation(9).tolist()
