@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from model.factorization.representations import BilinearNet
     from model.histories import Histories
     from model.interactions import Interactions, SequenceInteractions
+    from model.layers import BloomEmbedding
     from model.served import ServedModel
     from model.snapshot import Snapshot, SnapshotError, load_snapshot, write_snapshot
     from model.vocabulary import StringTable, Vocabulary
 
 __all__ = [
     "BilinearNet",
+    "BloomEmbedding",
     "ExplicitFactorizationModel",
     "Histories",
     "ImplicitFactorizationModel",
@@ -41,6 +43,7 @@ __all__ = [
 
 _HOMES = {
     "BilinearNet": "model.factorization.representations",
+    "BloomEmbedding": "model.layers",
     "ExplicitFactorizationModel": "model.factorization.explicit",
     "Histories": "model.histories",
     "ImplicitFactorizationModel": "model.factorization.implicit",
