@@ -106,5 +106,6 @@ class ExplicitFactorizationModel(FactorizationModel[RatingTask]):
         if self._loss == "poisson":
             return torch.exp(scores)
         if self._loss == "logistic":
-            return torch.sigmoid(scores)
+            # torch.sigmoid rounds the last elements of a tensor in another way than the others; exp does not.
+            return 1.0 / (1.0 + torch.exp(-scores))
         return scores
