@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.evaluation.items_by_user import ItemsByUser
 from model.interactions import Interactions, checked_ids
 from model.sampling import Negatives, UniformNegatives, UnseenNegatives
 
@@ -35,7 +36,7 @@ class FitTask:
     """Checked rows and the settings of one fit.
 
     ``user_ids`` (N,) int64, ``item_ids`` (N,) int64 and ``weights`` (N,) float32 or None are the rows trained on. N may
-    be 0: an epoch of such a task has no batch.
+    be 0: an epoch of such a task has no batch. ``known`` are all items of each user, where a solver needs them.
     """
 
     user_ids: NDArray[np.int64]
@@ -46,6 +47,7 @@ class FitTask:
     n_iter: int
     batch_size: int
     num_negative_samples: int
+    known: ItemsByUser | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def make_task(
     num_negative_samples: int,
     use_weights: bool,
     exclude_positives: bool,
+    with_known: bool = False,
 ) -> FitTask:
     """Check the interactions against the sizes of a model and lay them out for a solver.
 
@@ -83,6 +86,7 @@ def make_task(
     """
     users, items = _checked_pairs(interactions, num_users, num_items)
     weights = _checked_weights(interactions) if use_weights else None
+    known = ItemsByUser.from_pairs(users, items, num_users=num_users) if with_known else None
     kept = np.ones(len(users), dtype=np.bool_) if weights is None else weights > 0
     negatives: Negatives = UniformNegatives(num_items)
     if exclude_positives:
@@ -98,7 +102,7 @@ def make_task(
     if not kept.all():
         users, items = users[kept], items[kept]
         weights = None if weights is None else weights[kept]
-    return FitTask(users, items, weights, negatives, loss, n_iter, batch_size, num_negative_samples)
+    return FitTask(users, items, weights, negatives, loss, n_iter, batch_size, num_negative_samples, known)
 
 
 def make_rating_task(
@@ -131,13 +135,26 @@ def _checked_pairs(
     interactions: Interactions, num_users: int, num_items: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     users = checked_ids(interactions.user_ids, kind="user", count=num_users, holder="this model")
-    return users, checked_ids(interactions.item_ids, kind="item", count=num_items, holder="this model")
+    items = checked_ids(interactions.item_ids, kind="item", count=num_items, holder="this model")
+    if users.ndim != 1:
+        raise ValueError(f"user_ids has the shape {users.shape}; it must have one dimension")
+    _require_rows("item_ids", items, len(users))
+    return users, items
+
+
+def _require_rows(name: str, column: NDArray[Any], count: int) -> None:
+    # Interactions has checked them, but its columns are attributes that anybody may replace.
+    if column.shape != (count,):
+        raise ValueError(
+            f"{name} has the shape {column.shape}; one number for each of the {count} interactions is needed"
+        )
 
 
 def _checked_ratings(interactions: Interactions, *, lowest: float) -> NDArray[np.float32]:
     if interactions.ratings is None:
         raise TypeError("a model of ratings needs interactions with ratings, and these have none")
     given = np.asarray(interactions.ratings, dtype=np.float64)
+    _require_rows("ratings", given, len(interactions))
     largest = float(np.finfo(np.float32).max)
     wrong = ~((np.abs(given) <= largest) & (given >= lowest))
     if wrong.any():
@@ -152,6 +169,7 @@ def _checked_weights(interactions: Interactions) -> NDArray[np.float32] | None:
     if interactions.weights is None:
         return None
     weights = np.asarray(interactions.weights, dtype=np.float64)
+    _require_rows("weights", weights, len(interactions))
     wrong = ~np.isfinite(weights) | (weights < 0)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
