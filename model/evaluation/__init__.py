@@ -2,8 +2,16 @@
 
 from model.evaluation.bootstrap import Interval, bootstrap_interval
 from model.evaluation.items_by_user import ItemsByUser
-from model.evaluation.metrics import ndcg_at_k, recall_at_k
+from model.evaluation.metrics import (
+    average_precision_at_k,
+    coverage,
+    first_hit_reciprocal_rank,
+    ndcg_at_k,
+    precision_at_k,
+    recall_at_k,
+)
 from model.evaluation.ranking import NO_ITEM, ScoreBatch, rank_users
+from model.evaluation.report import Report, evaluate, evaluate_rows
 from model.evaluation.spotlight import FLOAT_MAX, mrr_score, precision_recall_score, rmse_score
 
 __all__ = [
@@ -11,10 +19,17 @@ __all__ = [
     "NO_ITEM",
     "Interval",
     "ItemsByUser",
+    "Report",
     "ScoreBatch",
+    "average_precision_at_k",
     "bootstrap_interval",
+    "coverage",
+    "evaluate",
+    "evaluate_rows",
+    "first_hit_reciprocal_rank",
     "mrr_score",
     "ndcg_at_k",
+    "precision_at_k",
     "precision_recall_score",
     "rank_users",
     "recall_at_k",

@@ -36,27 +36,44 @@ def rank_users(
     """
     ranked = np.full((len(users), k), NO_ITEM, dtype=np.int64)
     for start in range(0, len(users), batch):
-        chosen = users[start : start + batch]
-        scores = np.array(score_batch(chosen))
-        if not np.isfinite(scores).all():
-            raise ValueError("score_batch gave a score that is not finite")
-        items = seen.of_each(chosen)
-        rows = np.repeat(np.arange(len(chosen)), [len(of_user) for of_user in items])
-        scores[rows, np.concatenate([*items, np.empty(0, dtype=np.int64)])] = -np.inf
-        _rank(scores, out=ranked[start : start + batch])
+        scores_BI = scores_of_unseen(score_batch, users[start : start + batch], seen=seen)
+        ranked[start : start + batch] = rank_rows(scores_BI, k=k)
     return ranked
 
 
-def _rank(scores_BI: NDArray[np.floating[Any]], *, out: NDArray[np.int64]) -> None:
-    """Fill `out` (B, k) with the best items of each row; minus infinity is no item."""
-    num_items, k = scores_BI.shape[1], min(out.shape[1], scores_BI.shape[1])
-    if not k:
-        return
+def scores_of_unseen(
+    score_batch: ScoreBatch, users: NDArray[np.int64], *, seen: ItemsByUser | None
+) -> NDArray[np.floating[Any]]:
+    """A copy of the scores, shape (B, I), minus infinity where the user has seen the item.
+
+    Raises: ValueError if a score is not finite.
+    """
+    scores_BI = np.array(score_batch(users))
+    if not np.isfinite(scores_BI).all():
+        raise ValueError("score_batch gave a score that is not finite")
+    if seen is not None:
+        items = seen.of_each(users)
+        rows = np.repeat(np.arange(len(users)), [len(of_user) for of_user in items])
+        scores_BI[rows, np.concatenate([*items, np.empty(0, dtype=np.int64)])] = -np.inf
+    return scores_BI
+
+
+def rank_rows(scores_BI: NDArray[np.floating[Any]], *, k: int) -> NDArray[np.int64]:
+    """The k best items of each row, by falling score and then by number; minus infinity is no item.
+
+    Returns: item numbers, int64, shape (B, k); -1 where no item is left.
+    """
+    num_items, length = scores_BI.shape[1], min(k, scores_BI.shape[1])
+    ranked = np.full((len(scores_BI), k), NO_ITEM, dtype=np.int64)
+    if not length:
+        return ranked
     # Everything that ties with the k-th best is a candidate, so that ties are resolved by number and not by chance.
-    kth_B1 = np.partition(scores_BI, num_items - k, axis=1)[:, num_items - k, np.newaxis]
-    rows, items = np.nonzero((scores_BI >= kth_B1) & (scores_BI > -np.inf))
+    kth_B1 = np.partition(scores_BI, num_items - length, axis=1)[:, num_items - length, np.newaxis]
+    # Found in the flat array: numpy looks for the places of a matrix several times as slowly.
+    rows, items = np.divmod(np.flatnonzero((scores_BI >= kth_B1) & (scores_BI > -np.inf)), num_items)
     order = np.lexsort((items, -scores_BI[rows, items], rows))
     starts = np.searchsorted(rows, np.arange(len(scores_BI)))
     places = np.arange(len(rows)) - starts[rows]
-    kept = places < k
-    out[rows[kept], places[kept]] = items[order][kept]
+    kept = places < length
+    ranked[rows[kept], places[kept]] = items[order][kept]
+    return ranked
