@@ -149,6 +149,15 @@ def test_one_user_and_one_item_in_one_dimension_fit(loss: str) -> None:
     assert np.isfinite(model.predict(0)).all()
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_fit_on_cuda_follows_the_fit_on_the_cpu(loss: str) -> None:
+    on_cuda, on_cpu = fitted(loss=loss, use_cuda=True), fitted(loss=loss)
+    np.testing.assert_allclose(on_cuda.predict(1), on_cpu.predict(1), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(on_cuda.loss_history, on_cpu.loss_history, rtol=1e-4)
+
+
 # What is predicted
 
 

@@ -289,6 +289,18 @@ def test_a_model_of_the_cpu_is_not_moved_to_a_device_that_is_not_there(tmp_path:
     assert ImplicitFactorizationModel.load(folder, use_cuda=False).loss_history
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
+def test_a_model_trained_on_cuda_goes_on_on_either_device(tmp_path: Path) -> None:
+    folder = saved(tmp_path, use_cuda=True)
+    there, here = ImplicitFactorizationModel.load(folder), ImplicitFactorizationModel.load(folder, use_cuda=False)
+    for model in (there, here):
+        model.fit(some_interactions())
+    assert next(there._fitted().parameters()).is_cuda
+    assert not next(here._fitted().parameters()).is_cuda
+    np.testing.assert_allclose(there.predict(1), here.predict(1), rtol=1e-3, atol=1e-4)
+
+
 def test_a_state_that_is_not_plain_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     class Talking(Shifted):
         def get_extra_state(self) -> object:
