@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+Times = TypeVar("Times", np.int64, np.float64)
+
+
+# So many rows are "now", and where there are more, this share of them.
+NEWEST_ROWS = 10
+NEWEST_SHARE = 1 / 1000
+# Of few rows no more than this share is.
+LARGEST_SHARE = 1 / 20
+
+
+def settled_now(times: NDArray[Times]) -> Times:
+    """About the newest time: the oldest of the newest ten rows, or of the newest thousandth where that is more.
+
+    A few rows with a time far ahead of all others (a first click on imported history, a wrong clock) then cannot age
+    everything else. Of fewer than 200 rows only the newest twentieth counts, and one row at least.
+
+    Args:
+        times: in any unit, shape (N,), N at least 1.
+    """
+    count = len(times)
+    late = max(1, min(max(NEWEST_ROWS, int(count * NEWEST_SHARE)), int(count * LARGEST_SHARE)))
+    newest: Times = np.partition(times, -late)[-late]
+    return newest
+
 
 def decayed_counts(
     item_numbers: NDArray[np.integer[Any]],
-    times_us: NDArray[np.int64],
+    times_us: NDArray[np.int64] | NDArray[np.float64],
     *,
     num_items: int,
     half_life_us: float | None,
-    newest_us: int | None = None,
+    newest_us: float | None = None,
     weights: NDArray[np.floating[Any]] | None = None,
 ) -> NDArray[np.float64]:
     """Count interactions per item; each halves in weight with every half-life of its age.
@@ -23,7 +47,7 @@ def decayed_counts(
 
     Args:
         item_numbers: item of each interaction, integers in 0..num_items-1, shape (N,).
-        times_us: when it happened, microseconds since the epoch, shape (N,).
+        times_us: when it happened, microseconds since the epoch, shape (N,). Another unit will do, for all three.
         num_items: number of items I.
         half_life_us: age in microseconds at which an interaction counts half; None counts all in full.
         newest_us: the moment ages are counted back from, by default the newest of times_us; what is newer counts full.
@@ -43,7 +67,7 @@ def decayed_counts(
 
     counted = np.ones(len(times_us)) if weights is None else weights.astype(np.float64)
     if half_life_us is not None:
-        newest = int(times_us.max()) if newest_us is None else newest_us
+        newest = times_us.max() if newest_us is None else newest_us
         ages = np.maximum(newest - times_us, 0)
         counted = counted * np.exp2(-ages / half_life_us)
     return np.bincount(item_numbers, weights=counted, minlength=num_items).astype(np.float64, copy=False)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from app.training.dataset import Pairs, Positives
 from app.training.recipe import Factors
 from app.training.window import Window
-from model.popularity import decayed_counts
+from model.popularity import decayed_counts, settled_now
 
 # The last one leaves the personal score nothing but ties: the policy can always fall back to plain popularity.
 BETAS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 16.0, 25.0, 40.0, 100.0, 1000.0)
@@ -24,8 +24,6 @@ LARGEST_GIVEN = 10.0
 ENOUGH_USERS = 100
 # Half-lives as shares of the time the data spans.
 SHARES = tuple(2.0**-power for power in range(1, 11))
-# So many rows are "now" to the popularity.
-NEWEST_ROWS = 10
 # Where too few users are held out to choose by.
 UNCHOSEN_BETA = 1.0
 
@@ -52,15 +50,14 @@ def half_lives(rows: Positives) -> list[float | None]:
 
 
 def popularity(rows: Positives, numbered: Pairs, half_life_us: float | None) -> NDArray[np.float64]:
-    """Decayed counts of the items of `numbered`, counted back from about the newest row, shape (I,).
-
-    The newest ten rows, or the newest thousandth where that is more, count as if they were equally new. A few rows with
-    a time far ahead of all others (a first click on imported history, a wrong clock) then cannot age everything else.
-    """
-    numbers = np.searchsorted(numbered.item_keys, rows.item_keys)
-    late = max(1, min(max(NEWEST_ROWS, len(rows) // 1000), len(rows) // 20))
-    times_us = np.minimum(rows.times_us, np.partition(rows.times_us, -late)[-late])
-    return decayed_counts(numbers, times_us, num_items=len(numbered.item_keys), half_life_us=half_life_us)
+    """Decayed counts of the items of `numbered`, counted back from about the newest row, shape (I,)."""
+    return decayed_counts(
+        np.searchsorted(numbered.item_keys, rows.item_keys),
+        rows.times_us,
+        num_items=len(numbered.item_keys),
+        half_life_us=half_life_us,
+        newest_us=int(settled_now(rows.times_us)),
+    )
 
 
 def choose(

@@ -1,7 +1,7 @@
 """How good a ranking is: lists over all items, metrics of each user, and intervals for differences."""
 
 from model.evaluation.bootstrap import Interval, bootstrap_interval
-from model.evaluation.items_by_user import ItemsByUser
+from model.evaluation.items_by_user import NO_USER, ItemsByUser
 from model.evaluation.metrics import (
     average_precision_at_k,
     coverage,
@@ -17,6 +17,7 @@ from model.evaluation.spotlight import FLOAT_MAX, mrr_score, precision_recall_sc
 __all__ = [
     "FLOAT_MAX",
     "NO_ITEM",
+    "NO_USER",
     "Interval",
     "ItemsByUser",
     "Report",

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+NO_USER = -1
+"""The number of somebody without a history."""
+
 
 @dataclass(frozen=True, eq=False)
 class ItemsByUser:
@@ -38,7 +41,9 @@ class ItemsByUser:
         return cls(indptr, items[first])
 
     def of(self, user_number: int) -> NDArray[np.int64]:
-        """The items of one user."""
+        """The items of one user; none for a user number of -1."""
+        if user_number == NO_USER:
+            return self.items[:0]
         return self.items[self.indptr[user_number] : self.indptr[user_number + 1]]
 
     def of_each(self, user_numbers: NDArray[np.integer[Any]]) -> list[NDArray[np.int64]]:

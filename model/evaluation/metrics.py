@@ -104,7 +104,7 @@ def first_hit_reciprocal_rank(
 
 def coverage(ranked: NDArray[np.int64], *, num_items: int) -> float:
     """Share of the catalogue of `num_items` items that occurs in at least one of the lists, shape (B, k)."""
-    return np.count_nonzero(np.bincount(ranked[ranked != NO_ITEM], minlength=num_items)) / num_items
+    return float(np.count_nonzero(np.bincount(ranked[ranked != NO_ITEM], minlength=num_items)) / num_items)
 
 
 def _hits(

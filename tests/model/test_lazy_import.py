@@ -27,6 +27,11 @@ def test_the_package_and_the_interactions_load_without_torch_or_scipy() -> None:
     assert not loaded & {"torch", "scipy", "numba", "optuna"}
 
 
+def test_the_evaluation_and_the_baselines_load_without_torch_or_scipy() -> None:
+    loaded = modules_after("import model.baselines, model.evaluation")
+    assert not loaded & {"torch", "scipy"}
+
+
 def test_the_model_brings_torch_when_it_is_asked_for() -> None:
     assert "torch" in modules_after("from model import ImplicitFactorizationModel")
 

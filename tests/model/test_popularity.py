@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.popularity import decayed_counts
+from model.popularity import decayed_counts, settled_now
 
 DAY_US = 86_400_000_000
 NOW_US = 1_700_000_000_000_000
@@ -100,3 +100,14 @@ def test_lengths_that_disagree_are_refused(times, weights):
             half_life_us=None,
             weights=None if weights is None else np.array(weights),
         )
+
+
+@pytest.mark.parametrize(("rows", "now"), [(1, 0), (39, 38), (40, 38), (400, 390), (50_000, 49_950)])
+def test_now_is_the_oldest_of_the_newest_rows(rows, now):
+    assert settled_now(np.random.default_rng(0).permutation(rows)) == now
+
+
+def test_times_may_be_fractions_of_any_unit():
+    counts = decayed_counts(np.array([0, 1]), np.array([0.25, 0.75]), num_items=2, half_life_us=0.5)
+
+    assert counts.tolist() == [0.5, 1]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.evaluation import ItemsByUser
+from model.evaluation import NO_USER, ItemsByUser
 
 
 @given(
@@ -25,3 +25,9 @@ def test_items_are_grouped_by_user_once_each(pairs):
 def test_a_user_out_of_range_is_refused(number):
     with pytest.raises(ValueError, match=rf"user number {number} is outside 0\.\.4"):
         ItemsByUser.from_pairs(np.array([0, number]), np.array([0, 0]), num_users=5)
+
+
+def test_somebody_without_a_number_has_no_items():
+    grouped = ItemsByUser.from_pairs(np.array([0, 4]), np.array([1, 2]), num_users=5)
+
+    assert [items.tolist() for items in grouped.of_each(np.array([4, NO_USER]))] == [[2], []]
