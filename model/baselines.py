@@ -65,7 +65,8 @@ class OwnRepeats:
         popular_I = (popularity or Popularity(interactions, half_life=half_life)).counts
         # Below 1, so that every own item, from 1 on, stands above them.
         self._others_I = (popular_I / (2 * popular_I.max())).astype(np.float32)
-        counts = _matrix(interactions, _decay(interactions, half_life))
+        decay = _decay(interactions, half_life)
+        counts = _matrix(interactions, np.ones(len(interactions)) if decay is None else decay)
         users = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
         keys = (popular_I[counts.indices], counts.data, users)
         order = np.lexsort(keys)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -38,7 +40,7 @@ def everybody(model):
 
 
 @given(rows=rows_of_a_log, half_life=st.none() | st.floats(1, 100))
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_popularity_counts_for_everybody_alike(rows, half_life):
     newest = max(time for *_, time in rows)
     expected = np.zeros(ITEMS)
@@ -51,7 +53,7 @@ def test_popularity_counts_for_everybody_alike(rows, half_life):
 
 
 @given(rows=rows_of_a_log, half_life=st.none() | st.floats(1, 100))
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_own_items_come_first_by_count_and_then_by_popularity(rows, half_life):
     newest = max(time for *_, time in rows)
     popular, own = np.zeros(ITEMS), np.zeros((USERS, ITEMS))
@@ -59,19 +61,16 @@ def test_own_items_come_first_by_count_and_then_by_popularity(rows, half_life):
         weight = 1 if half_life is None else 2 ** (-(newest - time) / half_life)
         popular[item] += weight
         own[user, item] += weight
-    own, popular = own.astype(np.float32).tolist(), popular.tolist()
-    had = dense(rows)
+    # Rounded: sums of decayed counts depend on the order of the rows. What is popular decides between equal counts.
+    keys = [[(own[user, item] > 0, round(own[user, item], 5)) for item in range(ITEMS)] for user in range(USERS)]
+    if half_life is None:
+        keys = [[(*key, popular[item]) for item, key in enumerate(of_user)] for of_user in keys]
 
     scores = everybody(OwnRepeats(interactions(rows), half_life=half_life))
 
-    for user in range(USERS):
-        expected = [
-            (had[user, item], own[user][item], popular[item] if half_life is None else 0) for item in range(ITEMS)
-        ]
-        for one in range(ITEMS):
-            for other in range(ITEMS):
-                if expected[one] < expected[other]:
-                    assert scores[user, one] < scores[user, other]
+    for user, one, other in itertools.product(range(USERS), range(ITEMS), range(ITEMS)):
+        if keys[user][one] < keys[user][other]:
+            assert scores[user, one] < scores[user, other]
 
 
 def test_somebody_without_a_history_is_given_what_is_popular():
@@ -82,7 +81,7 @@ def test_somebody_without_a_history_is_given_what_is_popular():
 
 
 @given(rows=rows_of_a_log, neighbours=st.integers(1, 6), shrinkage=st.sampled_from([0.0, 2.5]), weighted=st.booleans())
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_item_neighbours_equal_their_definition(rows, neighbours, shrinkage, weighted):
     weights = np.arange(1, len(rows) + 1, dtype=np.float32)
     matrix = dense(rows)
@@ -110,7 +109,7 @@ def test_item_neighbours_equal_their_definition(rows, neighbours, shrinkage, wei
 
 
 @given(rows=rows_of_a_log, regularization=st.sampled_from([0.5, 10.0]))
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_the_autoencoder_equals_its_closed_form(rows, regularization):
     matrix = dense(rows)
     inverse = np.linalg.inv(matrix.T @ matrix + regularization * np.eye(ITEMS))
