@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from app.training.dataset import Pairs, Positives
 from app.training.recipe import Factors
-from app.training.window import Window
+from model.evaluation.temporal import Window
 from model.popularity import decayed_counts, settled_now
 
 # The last one leaves the personal score nothing but ties: the policy can always fall back to plain popularity.

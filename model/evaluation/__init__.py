@@ -13,6 +13,7 @@ from model.evaluation.metrics import (
 from model.evaluation.ranking import NO_ITEM, ScoreBatch, rank_users
 from model.evaluation.report import Report, evaluate, evaluate_rows
 from model.evaluation.spotlight import FLOAT_MAX, mrr_score, precision_recall_score, rmse_score
+from model.evaluation.temporal import TemporalSplit, Window, temporal_split
 
 __all__ = [
     "FLOAT_MAX",
@@ -22,6 +23,8 @@ __all__ = [
     "ItemsByUser",
     "Report",
     "ScoreBatch",
+    "TemporalSplit",
+    "Window",
     "average_precision_at_k",
     "bootstrap_interval",
     "coverage",
@@ -35,4 +38,5 @@ __all__ = [
     "rank_users",
     "recall_at_k",
     "rmse_score",
+    "temporal_split",
 ]

@@ -8,8 +8,8 @@ import pytest
 from app.training.dataset import Pairs, Positives, pairs
 from app.training.prior import LARGEST_GIVEN, Prior, choose, half_lives, judge, popularity
 from app.training.recipe import Factors
-from app.training.window import Window
 from model.evaluation import ItemsByUser
+from model.evaluation.temporal import Window
 
 NUM_USERS, NUM_ITEMS = 120, 60
 DAY = 1_000
