@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from model.layers import BloomEmbedding
     from model.served import ServedModel
     from model.snapshot import Snapshot, SnapshotError, load_snapshot, write_snapshot
+    from model.solvers.settings import PooledSoftmax
     from model.vocabulary import StringTable, Vocabulary
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "ImplicitFactorizationModel",
     "Interactions",
     "NotFittedError",
+    "PooledSoftmax",
     "SequenceInteractions",
     "ServedModel",
     "Snapshot",
@@ -50,6 +52,7 @@ _HOMES = {
     "Interactions": "model.interactions",
     "NotFittedError": "model.errors",
     "SequenceInteractions": "model.interactions",
+    "PooledSoftmax": "model.solvers.settings",
     "ServedModel": "model.served",
     "Snapshot": "model.snapshot",
     "SnapshotError": "model.snapshot",

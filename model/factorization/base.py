@@ -175,12 +175,12 @@ class FactorizationModel(PersistentModel, Generic[AnyTask]):
     @property
     def user_vectors(self) -> NDArray[np.float32]:
         """P, (U, D) float32: a copy. NotFittedError before the first fit, AttributeError without such a table."""
-        return self._table("user_embeddings", self._num_users)
+        return self._vectors("user", self._num_users)
 
     @property
     def item_vectors(self) -> NDArray[np.float32]:
         """Q, (I, D) float32: a copy. NotFittedError before the first fit, AttributeError without such a table."""
-        return self._table("item_embeddings", self._num_items)
+        return self._vectors("item", self._num_items)
 
     @property
     def user_biases(self) -> NDArray[np.float32]:
@@ -218,6 +218,14 @@ class FactorizationModel(PersistentModel, Generic[AnyTask]):
         if self._net is None:
             raise NotFittedError(f"this {type(self).__name__} has not been fitted: call fit(interactions) first")
         return self._net
+
+    def _vectors(self, kind: str, rows: int) -> NDArray[np.float32]:
+        # A net whose scores are products of something else than its tables says of what.
+        computed = getattr(self._fitted(), f"{kind}_vectors", None)
+        if computed is None:
+            return self._table(f"{kind}_embeddings", rows)
+        vectors: NDArray[np.float32] = cpu(computed()).numpy()
+        return vectors.copy()
 
     def _table(self, name: str, rows: int) -> NDArray[np.float32]:
         net = self._fitted()

@@ -6,20 +6,28 @@ Shapes: U users, I items, D dimension.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import SupportsFloat, SupportsIndex
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, SupportsFloat, SupportsIndex
 
 import torch
 from torch import nn
 
 from model.factorization.base import FactorizationModel
 from model.factorization.persistent import OptimizerFunction
+from model.factorization.representations import SoftmaxNet
 from model.factorization.settings import whole
 from model.interactions import Interactions
 from model.losses import LOSSES
 from model.sampling import RandomSource
-from model.solvers import autograd
+from model.solvers import autograd, pooled
+from model.solvers.optimizers import RowAdam
+from model.solvers.settings import PooledSoftmax
 from model.solvers.task import FitTask, make_task
+from model.torch_utils import gpu
+
+# The loss that the pooled solver fits.
+SOFTMAX = "softmax"
 
 
 class ImplicitFactorizationModel(FactorizationModel[FitTask]):
@@ -48,6 +56,9 @@ class ImplicitFactorizationModel(FactorizationModel[FitTask]):
         use_weights: a batch's loss is sum(w * loss) / sum(w) where the interactions carry weights.
         exclude_positives: negatives are drawn among the items the user has not interacted with (in the interactions of
             that fit). Users who have every item are left out of the training.
+        solver: ``autograd``, or ``pooled`` or its settings, ``PooledSoftmax(...)``, for the loss ``softmax``: many
+            negatives shared by a batch, always without the user's own items. The score is then that of
+            ``representations.SoftmaxNet``, and the step size falls to zero within each fit.
 
     One integer is taken from the random state here; each epoch takes one shuffle and each batch one draw.
     torch's global generator is neither read nor seeded.
@@ -72,12 +83,19 @@ class ImplicitFactorizationModel(FactorizationModel[FitTask]):
         *,
         use_weights: bool = False,
         exclude_positives: bool = False,
+        solver: str | PooledSoftmax | Mapping[str, Any] = "autograd",
     ) -> None:
         self._num_negative_samples = whole("num_negative_samples", num_negative_samples, at_least=1)
         self._exclude_positives = exclude_positives
+        # Plain values, so that a saved model holds them.
+        self._solver = _known_solver(solver)
+        if self._pooled is not None and (representation is not None or optimizer_func is not None or sparse):
+            raise ValueError(
+                "the pooled solver has its own net and optimizer: it takes no representation, optimizer_func or sparse"
+            )
         super().__init__(
             loss=loss,
-            losses=LOSSES,
+            losses=LOSSES if self._pooled is None else (SOFTMAX,),
             embedding_dim=embedding_dim,
             n_iter=n_iter,
             batch_size=batch_size,
@@ -91,6 +109,26 @@ class ImplicitFactorizationModel(FactorizationModel[FitTask]):
             use_weights=use_weights,
         )
 
+    @property
+    def _pooled(self) -> PooledSoftmax | None:
+        return PooledSoftmax(**self._solver) if isinstance(self._solver, dict) else None
+
+    def _make(self, num_users: int, num_items: int) -> tuple[nn.Module, torch.optim.Optimizer]:
+        settings = self._pooled
+        if settings is None:
+            return super()._make(num_users, num_items)
+        net: nn.Module = SoftmaxNet(
+            num_users,
+            num_items,
+            self._embedding_dim,
+            similarity=settings.similarity,
+            temperature=settings.temperature,
+            item_bias=settings.item_bias,
+            generator=torch.Generator().manual_seed(self._seed),
+        )
+        net = gpu(net, self._use_cuda)
+        return net, RowAdam(net.parameters(), lr=self._learning_rate, weight_decay=self._l2)
+
     def _task(self, interactions: Interactions, *, num_users: int, num_items: int) -> FitTask:
         return make_task(
             interactions,
@@ -101,12 +139,39 @@ class ImplicitFactorizationModel(FactorizationModel[FitTask]):
             batch_size=self._batch_size,
             num_negative_samples=self._num_negative_samples,
             use_weights=self._use_weights,
-            exclude_positives=self._exclude_positives,
+            exclude_positives=self._exclude_positives or self._pooled is not None,
+            with_known=self._pooled is not None,
         )
 
     def _epochs(
         self, task: FitTask, net: nn.Module, optimizer: torch.optim.Optimizer, on_batch: Callable[[], None] | None
     ) -> Iterator[float]:
+        settings = self._pooled
+        if settings is not None and isinstance(net, SoftmaxNet) and isinstance(optimizer, RowAdam):
+            return pooled.epochs(
+                task,
+                net,
+                optimizer,
+                settings,
+                random_source=self._random_state,
+                use_cuda=self._use_cuda,
+                on_batch=on_batch,
+            )
         return autograd.epochs(
             task, net, optimizer, random_source=self._random_state, use_cuda=self._use_cuda, on_batch=on_batch
         )
+
+
+def _known_solver(solver: str | PooledSoftmax | Mapping[str, Any]) -> str | dict[str, Any]:
+    """The solver as plain values: its name, or the settings of the pooled one."""
+    if solver == "autograd":
+        return "autograd"
+    if solver == "pooled":
+        solver = PooledSoftmax()
+    if isinstance(solver, Mapping):
+        solver = PooledSoftmax(**solver)
+    if not isinstance(solver, PooledSoftmax):
+        raise ValueError(  # noqa: TRY004 - one name among others
+            f"solver {solver!r} is not autograd, pooled or PooledSoftmax(...)"
+        )
+    return dataclasses.asdict(solver)

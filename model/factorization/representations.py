@@ -5,10 +5,16 @@ Shapes: B batch, D dimension, U users, I items.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from model.layers import ScaledEmbedding, ZeroEmbedding
+from model.solvers.settings import Similarity
+
+# A shorter vector has no direction that float32 could tell.
+SHORTEST = 1e-12
 
 
 class BilinearNet(nn.Module):
@@ -57,6 +63,71 @@ class BilinearNet(nn.Module):
         user_biases_B: Tensor = self.user_biases(user_ids).reshape(-1)
         item_biases_B: Tensor = self.item_biases(item_ids).reshape(-1)
         return dot_B + user_biases_B + item_biases_B
+
+
+class SoftmaxNet(nn.Module):
+    """score(u, i) = similarity(P_u, Q_i) / temperature + c_i, without a bias of the user.
+
+    Parameters, float32: ``user_embeddings.weight`` P (U, D), ``item_embeddings.weight`` Q (I, D), and, with
+    ``item_bias``, ``item_biases.weight`` c (I, 1). P and Q start as N(0, sd = 1/sqrt(D)): rows of length about 1. c
+    starts at zero.
+
+    Args:
+        num_users, num_items, embedding_dim: U, I and D.
+        similarity: ``cosine``, <P_u, Q_i> / (|P_u| |Q_i|), or ``dot``, <P_u, Q_i>.
+        temperature: above 0.
+        item_bias: whether there is a c.
+        generator: where P, then Q, is drawn from; None is torch's global generator.
+    """
+
+    def __init__(
+        self,
+        num_users: int,
+        num_items: int,
+        embedding_dim: int,
+        *,
+        similarity: Similarity,
+        temperature: float,
+        item_bias: bool,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.similarity = similarity
+        self.temperature = temperature
+        self.user_embeddings = _unit_embedding(num_users, embedding_dim, generator)
+        self.item_embeddings = _unit_embedding(num_items, embedding_dim, generator)
+        self.item_biases = ZeroEmbedding(num_items, 1) if item_bias else None
+
+    def forward(self, user_ids: Tensor, item_ids: Tensor) -> Tensor:
+        """Return the scores of B pairs, shape (B,), from user_ids and item_ids of shape (B,)."""
+        users_BD, items_BD = self.user_embeddings(user_ids), self.item_embeddings(item_ids)
+        if self.similarity == "cosine":
+            users_BD, items_BD = normalised(users_BD)[0], normalised(items_BD)[0]
+        scores_B: Tensor = (users_BD * items_BD).sum(1) / self.temperature
+        if self.item_biases is not None:
+            scores_B = scores_B + self.item_biases(item_ids).reshape(-1)
+        return scores_B
+
+    def user_vectors(self) -> Tensor:
+        """What scores are products of: P, or its rows at length 1, shape (U, D)."""
+        vectors: Tensor = self.user_embeddings.weight.detach()
+        return normalised(vectors)[0] if self.similarity == "cosine" else vectors
+
+    def item_vectors(self) -> Tensor:
+        """What scores are products of: Q, or its rows at length 1, over the temperature, shape (I, D)."""
+        vectors: Tensor = self.item_embeddings.weight.detach()
+        return (normalised(vectors)[0] if self.similarity == "cosine" else vectors) / self.temperature
+
+
+def normalised(vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows at length 1, and the lengths they had, shape (n, 1); a row of zeros stays as it is."""
+    norms = vectors.norm(dim=1, keepdim=True).clamp_min(SHORTEST)
+    return vectors / norms, norms
+
+
+def _unit_embedding(rows: int, columns: int, generator: torch.Generator | None) -> nn.Embedding:
+    drawn = torch.empty(rows, columns).normal_(0.0, 1.0 / math.sqrt(columns), generator=generator)
+    return nn.Embedding(rows, columns, _weight=drawn)
 
 
 def _rows(vectors: Tensor) -> Tensor:

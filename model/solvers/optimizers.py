@@ -64,23 +64,41 @@ class RowAdam(torch.optim.Optimizer):
                         self._update(parameter, parameter.grad, group)
         return loss
 
+    def update_rows(self, parameter: Tensor, rows: Tensor, gradient: Tensor, *, step_size: float = 1.0) -> None:
+        """Take a step for some rows of one parameter, whose gradient the caller has computed.
+
+        Args:
+            parameter: one of the optimizer's, shape (n, D).
+            rows: int64, shape (R,), each row once.
+            gradient: shape (R, D).
+            step_size: share of the learning rate that this step uses.
+        """
+        group = next(group for group in self.param_groups if any(each is parameter for each in group["params"]))
+        with torch.no_grad():
+            self._update_rows(parameter, rows, gradient, group, step_size)
+
     def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        if gradient.is_sparse:
+            gradient = gradient.coalesce()
+            self._update_rows(parameter, gradient.indices()[0], gradient.values(), group)
+        else:
+            self._update_rows(parameter, slice(None), gradient, group)
+
+    def _update_rows(
+        self, parameter: Tensor, rows: Tensor | slice, gradient: Tensor, group: dict[str, Any], step_size: float = 1.0
+    ) -> None:
         state = self.state[parameter]
         if not state:
             state.update(step=0, exp_avg=torch.zeros_like(parameter), exp_avg_sq=torch.zeros_like(parameter))
         state["step"] += 1
         first, second = group["betas"]
-        step_size = group["lr"] / (1.0 - first ** state["step"])
+        rate = step_size * group["lr"] / (1.0 - first ** state["step"])
         root_correction = math.sqrt(1.0 - second ** state["step"])
 
-        rows: Tensor | slice = slice(None)
-        if gradient.is_sparse:
-            gradient = gradient.coalesce()
-            rows, gradient = gradient.indices()[0], gradient.values()
         values = parameter[rows]
         gradient = gradient.add(values, alpha=group["weight_decay"])
         mean = state["exp_avg"][rows].lerp(gradient, 1.0 - first)
         square = state["exp_avg_sq"][rows].mul(second).addcmul(gradient, gradient, value=1.0 - second)
         state["exp_avg"][rows] = mean
         state["exp_avg_sq"][rows] = square
-        parameter[rows] = values.addcdiv(mean, square.sqrt().div(root_correction).add(group["eps"]), value=-step_size)
+        parameter[rows] = values.addcdiv(mean, square.sqrt().div(root_correction).add(group["eps"]), value=-rate)

@@ -1,0 +1,53 @@
+"""Batches made of blocks: several interactions of one user, taken together.
+
+Letters used for shapes: N interactions, B batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Blocks:
+    """Interactions laid out user by user, to be drawn in blocks.
+
+    Args:
+        user_ids, item_ids: int64, shape (N,).
+        num_users: number of users.
+        block: most interactions of one block.
+    Attributes:
+        order: positions of the interactions, user by user, int64, shape (N,).
+        items: item_ids in that order.
+    """
+
+    def __init__(self, user_ids: NDArray[np.int64], item_ids: NDArray[np.int64], *, num_users: int, block: int) -> None:
+        self.order: NDArray[np.int64] = np.argsort(user_ids, kind="stable")
+        self.items: NDArray[np.int64] = item_ids[self.order]
+        self._users = user_ids[self.order]
+        self._starts = np.concatenate([[0], np.cumsum(np.bincount(user_ids, minlength=num_users))])
+        self._block = block
+
+    def batches(self, batch_size: int) -> int:
+        """How many batches an epoch has."""
+        return -(-len(self.items) // batch_size)
+
+    def shuffled(
+        self, generator: np.random.Generator, batch_size: int
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Yield batches of one epoch: users (B,) and places in `items` (B,).
+
+        The interactions of a user come in random order, cut into blocks; the blocks of all users come in random order.
+        """
+        mixed = generator.permutation(len(self.items))
+        mixed = mixed[np.argsort(self._users[mixed], kind="stable")]
+        within = np.arange(len(mixed)) - self._starts[self._users]
+        # A block starts where a user does and after each `block` interactions.
+        block_of = np.cumsum(within % self._block == 0) - 1
+        turn = generator.permutation(int(block_of[-1]) + 1 if len(block_of) else 0)
+        places = mixed[np.argsort(turn[block_of], kind="stable")]
+        for start in range(0, len(places), batch_size):
+            chosen = places[start : start + batch_size]
+            yield self._users[chosen], chosen

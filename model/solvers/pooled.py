@@ -1,0 +1,258 @@
+"""The pooled solver: a softmax over many negatives that a whole batch shares, as matrix products.
+
+For an observed pair (u, i), the pool K of a batch and the known positives N(u) of the user:
+
+    loss(u, i) = -s(u, i) + t * log(sum over j in K without N(u) of exp(s(u, j)))
+
+with s as in ``SoftmaxNet`` and t the weight on the negative side. The sum does not depend on i: all observed items of a
+user in a batch share one row of the matrix product. Batches are therefore made of *blocks*, up to ``block``
+interactions of one user, so that the same number of scored pairs carries many times more positives.
+
+Gradients are written out, and only rows that a batch touches are updated (``RowAdam``): a step costs the batch and the
+pool, never the catalogue.
+
+Letters used for shapes: N interactions, B batch, R users in it, K pool, D dimension.
+
+Sources: Wu et al. 2024 (Bilateral Softmax Loss) for t; Wu et al. 2022 (On the Effectiveness of Sampled Softmax Loss)
+for cosine, temperature and many negatives; Yang et al. 2025 (SoftmaxLoss@K) for ``top_k``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.factorization.representations import SoftmaxNet, normalised
+from model.sampling import RandomSource
+from model.solvers.blocks import Blocks
+from model.solvers.optimizers import RowAdam
+from model.solvers.settings import PooledSoftmax
+from model.solvers.task import FitTask
+from model.torch_utils import gpu, threads_for
+
+MASKED = -1e9
+"""A logit whose exponential is zero, and which no sum turns into NaN as minus infinity would."""
+
+
+def epochs(
+    task: FitTask,
+    net: SoftmaxNet,
+    optimizer: RowAdam,
+    settings: PooledSoftmax,
+    *,
+    random_source: RandomSource,
+    use_cuda: bool = False,
+    on_batch: Callable[[], None] | None = None,
+) -> Iterator[float]:
+    """Train for up to ``task.n_iter`` epochs and yield the mean loss of the interactions of each.
+
+    The step size falls from the optimizer's to zero along half a cosine over these epochs. One integer is taken from
+    the random source an epoch. On the CPU, one seed and one number of threads give the same bits.
+    """
+    run = _Run(task, net, optimizer, settings, use_cuda=use_cuda)
+    for _ in range(task.n_iter):
+        if isinstance(random_source, np.random.Generator):
+            seed = int(random_source.integers(2**31))
+        else:
+            seed = int(random_source.randint(2**31))
+        with threads_for(run.elements):
+            loss = run.epoch(seed, on_batch)
+        yield loss
+
+
+class _Batch(NamedTuple):
+    """B interactions: their distinct users (R,), and of each which of these it is of, its item and its weight (B,)."""
+
+    users: Tensor
+    user_of: Tensor
+    items: Tensor
+    weights: Tensor
+
+
+@dataclass(frozen=True)
+class _Vectors:
+    """Rows of a table as they enter a score: unit vectors and their former norms, or the rows themselves."""
+
+    rows: Tensor
+    norms: Tensor | None
+
+    def gradient(self, gradient: Tensor) -> Tensor:
+        """From the gradient of the vectors to that of the table's rows; `gradient` is used up."""
+        if self.norms is None:
+            return gradient
+        # d(p / |p|) leaves what is at right angles to p.
+        along = (self.rows * gradient).sum(1, keepdim=True)
+        return gradient.sub_(self.rows * along).div_(self.norms)
+
+
+class _Run:
+    """The state of one fit."""
+
+    def __init__(
+        self, task: FitTask, net: SoftmaxNet, optimizer: RowAdam, settings: PooledSoftmax, *, use_cuda: bool
+    ) -> None:
+        self._net, self._optimizer, self._settings = net, optimizer, settings
+        self._n_iter, self._batch_size = task.n_iter, task.batch_size
+        self._num_items = net.item_embeddings.num_embeddings
+        self._device = net.item_embeddings.weight.device
+        weights = np.ones(len(task.user_ids), dtype=np.float32) if task.weights is None else task.weights
+        weights = weights / (weights.mean(dtype=np.float64) if len(weights) else 1.0)
+        self._blocks = Blocks(
+            task.user_ids,
+            task.item_ids,
+            num_users=net.user_embeddings.num_embeddings,
+            block=settings.block,
+        )
+        self._weights = gpu(torch.from_numpy(weights.astype(np.float32)[self._blocks.order]), use_cuda)
+        self._items = gpu(torch.from_numpy(self._blocks.items), use_cuda)
+        if task.known is None:
+            raise ValueError("the pooled solver needs a task with the known items of each user")
+        self._known = gpu(torch.from_numpy(task.known.items), use_cuda)
+        self._known_starts = gpu(torch.from_numpy(task.known.indptr), use_cuda)
+        self._pool_size = min(settings.pool_size, self._num_items)
+        self._whole = self._pool_size == self._num_items
+        self._place = torch.full((self._num_items,), -1, device=self._device)
+        self._unused_items = torch.empty(0, dtype=torch.int64, device=self._device)
+        self._steps = self._n_iter * self._blocks.batches(self._batch_size)
+        self._step = 0
+        self.elements = self._pool_size * min(task.batch_size, len(task.user_ids) // max(1, settings.block))
+
+    def epoch(self, seed: int, on_batch: Callable[[], None] | None) -> float:
+        """One pass over all interactions; the mean loss of one of them."""
+        self._host = np.random.default_rng(seed)
+        self._generator = torch.Generator(device=self._device).manual_seed(seed)
+        total = torch.zeros((), dtype=torch.float64, device=self._device)
+        for users, places in self._blocks.shuffled(self._host, self._batch_size):
+            users_R, user_of_B = np.unique(users, return_inverse=True)
+            places_B = torch.from_numpy(places).to(self._device)
+            batch = _Batch(
+                torch.from_numpy(users_R).to(self._device),
+                torch.from_numpy(user_of_B).to(self._device),
+                self._items[places_B],
+                self._weights[places_B],
+            )
+            total += self._train(batch)
+            if on_batch is not None:
+                on_batch()
+        return total.item() / max(len(self._items), 1)
+
+    def _train(self, batch: _Batch) -> Tensor:
+        settings, net = self._settings, self._net
+        self._step += 1
+        scale = 1.0 / net.temperature
+        pool_K = self._pool()
+        users, pool, chosen = (
+            self._vectors(net.user_embeddings.weight, batch.users),
+            self._vectors(net.item_embeddings.weight, pool_K),
+            self._vectors(net.item_embeddings.weight, batch.items),
+        )
+        kept_RD = self._kept(users.rows)
+        x_RD = users.rows if kept_RD is None else users.rows * kept_RD
+        x_BD = x_RD[batch.user_of]
+        positive_B = (x_BD * chosen.rows).sum(1) * scale
+        logits_RK = torch.mm(x_RD, pool.rows.T).mul_(scale)
+        if net.item_biases is not None:
+            positive_B += net.item_biases.weight[batch.items, 0]
+            logits_RK += net.item_biases.weight[pool_K, 0]
+        self._mask(logits_RK, batch.users, pool_K)
+
+        weights_B = batch.weights
+        if settings.top_k is not None:
+            weights_B = weights_B * self._chance_of_the_top(positive_B, logits_RK, batch.user_of, settings.top_k)
+        largest_R1 = logits_RK.amax(1, keepdim=True)
+        shares_RK = logits_RK.sub_(largest_R1).exp_()
+        sums_R1 = shares_RK.sum(1, keepdim=True)
+        # Were the pool the whole catalogue, the sum would be I / K times as large.
+        log_sum_R = (sums_R1.log() + largest_R1)[:, 0] + math.log(self._num_items / len(pool_K))
+        # Where the pool holds only what the user has, there is nothing to contrast with.
+        contrasted_R = largest_R1[:, 0] > MASKED / 2
+        log_sum_R *= contrasted_R
+        loss = (weights_B * (settings.negative_weight * log_sum_R[batch.user_of] - positive_B)).sum()
+
+        # Divided by the batch size and not by what is left in the last batch, so that all interactions weigh alike.
+        pull_B = weights_B / self._batch_size
+        push_R = torch.zeros_like(log_sum_R).index_add_(0, batch.user_of, pull_B).mul_(settings.negative_weight)
+        push_R *= contrasted_R
+        shares_RK.mul_(push_R[:, None] / sums_R1)
+        gradient_RD = torch.mm(shares_RK, pool.rows)
+        gradient_RD.index_add_(0, batch.user_of, chosen.rows * pull_B[:, None], alpha=-1)
+        if kept_RD is not None:
+            gradient_RD *= kept_RD
+        gradient_KD = torch.mm(shares_RK.T, x_RD).mul_(scale)
+        gradient_BD = x_BD.mul_(pull_B[:, None] * -scale)
+        step_size = 0.5 * (1.0 + math.cos(math.pi * self._step / (self._steps + 1)))
+        rows, row_of = self._touched(pool_K, batch.items)
+        gradient = _summed(row_of, pool.gradient(gradient_KD), chosen.gradient(gradient_BD), rows=len(rows))
+        self._optimizer.update_rows(
+            net.user_embeddings.weight, batch.users, users.gradient(gradient_RD.mul_(scale)), step_size=step_size
+        )
+        self._optimizer.update_rows(net.item_embeddings.weight, rows, gradient, step_size=step_size)
+        if net.item_biases is not None:
+            gradient = _summed(row_of, shares_RK.sum(0)[:, None], -pull_B[:, None], rows=len(rows))
+            self._optimizer.update_rows(net.item_biases.weight, rows, gradient, step_size=step_size)
+        return loss.double()
+
+    def _vectors(self, table: Tensor, rows: Tensor) -> _Vectors:
+        picked = table.detach().index_select(0, rows)
+        return _Vectors(*normalised(picked)) if self._net.similarity == "cosine" else _Vectors(picked, None)
+
+    def _kept(self, x_RD: Tensor) -> Tensor | None:
+        """What dropout leaves of each number: 0, or 1 / (1 - dropout)."""
+        dropout = self._settings.dropout
+        if not dropout:
+            return None
+        drawn = torch.rand(x_RD.shape, generator=self._generator, device=self._device)
+        return (drawn >= dropout).to(x_RD.dtype).div_(1.0 - dropout)
+
+    def _pool(self) -> Tensor:
+        """Items in random order, each once before any comes again; all of them where the pool is that large."""
+        if self._whole:
+            if not len(self._unused_items):
+                self._unused_items = torch.arange(self._num_items, device=self._device)
+            return self._unused_items
+        if len(self._unused_items) < self._pool_size:
+            self._unused_items = torch.randperm(self._num_items, generator=self._generator, device=self._device)
+        pool_K = self._unused_items[: self._pool_size]
+        self._unused_items = self._unused_items[self._pool_size :]
+        return pool_K
+
+    def _mask(self, logits_RK: Tensor, users_R: Tensor, pool_K: Tensor) -> None:
+        """Sink what a user is known to have chosen: it is no negative."""
+        self._place[pool_K] = torch.arange(len(pool_K), device=self._device)
+        starts_R = self._known_starts[users_R]
+        counts_R = self._known_starts[users_R + 1] - starts_R
+        ends_R = counts_R.cumsum(0)
+        rows = torch.repeat_interleave(torch.arange(len(users_R), device=self._device), counts_R)
+        offsets = torch.repeat_interleave(starts_R - ends_R + counts_R, counts_R)
+        places = self._place[self._known[offsets + torch.arange(len(offsets), device=self._device)]]
+        there = places >= 0
+        logits_RK[rows[there], places[there]] = MASKED
+        self._place[pool_K] = -1
+
+    def _chance_of_the_top(self, positive_B: Tensor, logits_RK: Tensor, user_of_B: Tensor, top_k: int) -> Tensor:
+        """Weights for interactions whose item is near the user's k best: sigmoid(s - s of the k-th item).
+
+        In a pool of a K/I share of the items, the k-th of all is about the (k K/I)-th.
+        """
+        place = min(max(1, round(top_k * logits_RK.shape[1] / self._num_items)), logits_RK.shape[1])
+        threshold_R = logits_RK.topk(place, dim=1).values[:, -1]
+        return torch.sigmoid(positive_B - threshold_R[user_of_B])
+
+    def _touched(self, pool_K: Tensor, items_B: Tensor) -> tuple[Tensor, Tensor]:
+        """The distinct rows among both, and for each of the K + B its place among them."""
+        if self._whole:
+            return pool_K, torch.cat([pool_K, items_B])
+        rows, row_of = torch.unique(torch.cat([pool_K, items_B]), return_inverse=True)
+        return rows, row_of
+
+
+def _summed(row_of: Tensor, *parts: Tensor, rows: int) -> Tensor:
+    """Gradients of the same row added up, shape (rows, columns)."""
+    gradients = torch.cat(parts)
+    return torch.zeros(rows, gradients.shape[1], device=gradients.device).index_add_(0, row_of, gradients)
