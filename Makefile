@@ -72,7 +72,7 @@ bench: $(READY)
 lock:
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install --quiet 'uv==$(UV_VERSION)'
-	@$(NO_TORCH) | $(COMPILE) pyproject.toml --all-extras --override - $(ARGS) -o requirements.lock
+	@$(NO_TORCH) | $(COMPILE) pyproject.toml --extra train --extra test --extra dev --override - $(ARGS) -o requirements.lock
 	@$(NO_TORCH) | $(COMPILE) pyproject.toml --extra train --override - --constraint requirements.lock \
 		-o requirements-runtime.lock
 	@echo hatchling | $(COMPILE) - --constraint requirements.lock -o requirements-build.lock

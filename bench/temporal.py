@@ -1,11 +1,12 @@
-"""The served policy beside popularity on data with a clock: what the service's own trainings choose, judged as they do.
+"""The served policy, its parts and its rivals on data with a clock.
 
-    python -m bench.temporal --data DIR [--name NAME ...] [--seed SEED ...] [--first 0.7]
-                             [--set learning_rate=0.01 ...]
+    python -m bench.temporal --data DIR [--name NAME ...] [--seed SEED ...] [--users N] [--first 0.7]
+                             [--rival LABEL ...] [--without-policy] [--set learning_rate=0.01 ...]
 
 DIR holds NAME/NAME.npz with arrays user, item, timestamp (seconds) and perhaps value. The newest 10 % of the rows
-(widened up to 30 % until 200 users with a history are in it) are judged; every choice is made on rows before them.
-New items only, all items ranked, users with a history.
+(widened up to 30 % until 200 users with a history are in it) are judged; every choice is made on rows before them, and
+for rivals for each protocol apart. All items ranked; two protocols, new items only and repeats allowed; users with a
+history (warm) and all traffic, where strangers get what is popular lately.
 """
 
 from __future__ import annotations
@@ -13,74 +14,119 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
-from app.clock import DAY_US, MICROSECONDS
-from app.db.watermark import START
-from app.training.config import TrainingConfig
-from app.training.dataset import Events, Positives, positives
-from app.training.progress import Progress
-from app.training.trial import Trial, summary, try_policy
+from bench.data import drawn_users, load, some_rows
+from bench.methods import Method
+from bench.policy import fitted
+from bench.rivals import tuned_rivals
+from model.evaluation import Report, TemporalSplit, Window, bootstrap_interval, temporal_split
+from model.interactions import Interactions
 
 DEFAULT_DATA = Path("../shared/data")
 NAMES = ("ml-100k", "movietweetings-100k", "online-retail")
-HEADER = (
-    "| data | seed | users | NDCG@20 policy | popular lately | popular ever | policy - popular lately (95 %) "
-    "| beta | half-life, days | epochs | CPU seconds |\n|---|---|---|---|---|---|---|---|---|---|---|"
-)
+HISTORIES = {"1": (1, 1), "2": (2, 2), "3-4": (3, 4), "5-19": (5, 19), "20+": (20, np.inf)}
+PROTOCOLS = {False: "new items only", True: "repeats allowed"}
 
 
-def load(path: Path) -> Positives:
-    """The rows of one file as the service would train on them; a value of 0, which it would refuse, counts as 0.5."""
-    with np.load(path) as data:
-        order = np.argsort(data["timestamp"], kind="stable")
-        columns: dict[str, Any] = {name: data[name][order] for name in ("user", "item", "timestamp")}
-        values = data["value"][order] if "value" in data else np.ones(len(order))
-    events = Events(
-        user_keys=columns["user"].astype(np.int64),
-        item_keys=columns["item"].astype(np.int64),
-        event_codes=np.zeros(len(order), dtype=np.uint16),
-        event_types=("interaction",),
-        values=np.maximum(values, 0.5).astype(np.float32),
-        times_us=columns["timestamp"].astype(np.int64) * MICROSECONDS,
-        watermark=START,
-    )
-    return positives(events, {})
+class Sheet:
+    """One protocol of one data set: its users, and a line for each method that was judged."""
+
+    def __init__(self, split: TemporalSplit, *, repeats: bool) -> None:
+        self.window: Window = split.window(repeats=repeats, everyone=True)
+        self.warm_B: NDArray[np.bool_] = self.window.history > 0
+        self.repeats = repeats
+        self.reports: dict[str, Report] = {}
+        self._settings: dict[str, str] = {}
+
+    def judge(self, method: Method) -> None:
+        """Rank all items for everyone by a method."""
+        self.reports[method.label] = self.window.evaluate(method.scores)
+        self._settings[method.label] = method.settings
+
+    def lines(self) -> Iterator[str]:
+        """The table, rows in the order of judgement."""
+        sizes = [str(int(rows_B.sum())) for rows_B in self.groups().values()]
+        warm, strangers = int(self.warm_B.sum()), int((~self.warm_B).sum())
+        yield f"\n**{PROTOCOLS[self.repeats]}**: {warm} warm users, {strangers} strangers\n"
+        histories = [f"N@20, history {name} ({size})" for name, size in zip(HISTORIES, sizes, strict=True)]
+        heads = ["scores", "N@20 warm", "R@20 warm", "N@20 all", "R@20 all", *histories, "chosen before the cut"]
+        yield "| " + " | ".join(heads) + " |"
+        yield "|" + "---|" * len(heads)
+        for label, report in self.reports.items():
+            means = [
+                mean(report.ndcg[self.warm_B]),
+                mean(report.recall[self.warm_B]),
+                mean(report.ndcg),
+                mean(report.recall),
+                *(mean(report.ndcg[rows_B]) for rows_B in self.groups().values()),
+            ]
+            yield "| " + " | ".join([label, *means, self._settings[label]]) + " |"
+
+    def groups(self) -> Mapping[str, NDArray[np.bool_]]:
+        """Which users have a history of which size."""
+        history_B = self.window.history
+        return {name: (least <= history_B) & (history_B <= most) for name, (least, most) in HISTORIES.items()}
+
+    def gains(self, policies: Sequence[str], rivals: Sequence[str], *, seed: int) -> Iterator[str]:
+        """Each policy minus the rival that is best on these very users, the hardest one to beat."""
+        for name, rows_B in (("warm", self.warm_B), ("all", np.ones_like(self.warm_B))):
+            best = max(rivals, key=lambda label: float(self.reports[label].ndcg[rows_B].mean()))
+            for policy in policies:
+                ours, theirs = (self.reports[label].ndcg[rows_B] for label in (policy, best))
+                mean, low, high = bootstrap_interval(ours, theirs, generator=np.random.default_rng(seed))
+                yield f"- {name}: {policy} - {best}: {mean:+.4f} ({low:+.4f} to {high:+.4f})"
 
 
-def line(name: str, trial: Trial, *, seed: int, seconds: float) -> str:
-    """One row of the table."""
-    if trial.verdict is None:
-        return f"| {name} | {seed} | too few users |"
-    found = summary(trial.verdict, seed=seed)
-    ndcg, gain = found["ndcg@20"], found["gain_over"]["popular_recent"]
-    beta, half_life_us = trial.prior
-    cells = (
-        name,
-        seed,
-        found["users"],
-        *(f"{ndcg[each]:.4f}" for each in ("policy", "popular_recent", "popular_all_time")),
-        f"{gain['mean']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f})",
-        f"{beta:g}",
-        "none" if half_life_us is None else f"{half_life_us / DAY_US:.1f}",
-        trial.epochs,
-        f"{seconds:.0f}",
-    )
-    return "| " + " | ".join(map(str, cells)) + " |"
+def mean(values: NDArray[np.float64]) -> str:
+    """Four decimals, or a dash for nobody."""
+    return f"{values.mean():.4f}" if len(values) else "–"
+
+
+def compare(
+    interactions: Interactions, name: str, *, seeds: Sequence[int], rivals: Sequence[str], changed: Mapping[str, Any]
+) -> Iterator[str]:
+    """The tables of one data set; without seeds, of the rivals alone."""
+    started, split = time.process_time(), temporal_split(interactions)
+    counts = f"{len(np.unique(interactions.user_ids)):,} users x {len(np.unique(interactions.item_ids)):,} items"
+    yield f"\n### {name}: {counts}, {len(interactions):,} rows"
+    yield f"\nThe newest {split.fraction:.0%} are judged; {split.repeats_share:.1%} of them are repeats."
+    sheets = [Sheet(split, repeats=repeats) for repeats in PROTOCOLS]
+    found: list[str] = []
+    policies: list[str] = []
+    for methods in tuned_rivals(split.earlier, wanted=rivals):
+        found.append(methods[False].label)
+        for sheet in sheets:
+            sheet.judge(methods[sheet.repeats])
+    for seed in seeds:
+        methods_of_policy = fitted(split.earlier, seed=seed, changed=changed)
+        policies.append(methods_of_policy[0].label)
+        for method in methods_of_policy:
+            for sheet in sheets:
+                sheet.judge(method)
+    for sheet in sheets:
+        yield from sheet.lines()
+        if policies:
+            yield "\nN@20, paired bootstrap over users (95 %):\n"
+            yield from sheet.gains(policies, found, seed=seeds[0])
+    yield f"\n{time.process_time() - started:.0f} CPU seconds."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the table, a row as soon as it is known."""
+    """Print the tables of each data set as soon as they are known."""
     parser = argparse.ArgumentParser(prog="python -m bench.temporal")
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA if DEFAULT_DATA.is_dir() else None, help="folder")
     parser.add_argument("--name", action="append", help="data set, may be repeated; default: " + ", ".join(NAMES))
     parser.add_argument("--seed", action="append", type=int, help="may be repeated; default: 1 2 3")
+    parser.add_argument("--users", type=int, help="only so many users, drawn by each seed")
     parser.add_argument("--first", type=float, default=1.0, help="use only this share of the rows, the oldest")
+    parser.add_argument("--rival", action="append", default=[], help="only this one and popularity, may be repeated")
+    parser.add_argument("--without-policy", action="store_true", help="the rivals alone")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=JSON", help="another constant of the recipe"
     )
@@ -88,15 +134,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if chosen.data is None:
         parser.error("--data DIR is needed: a folder with NAME/NAME.npz")
     changed = {name: json.loads(value) for name, value in (each.split("=", 1) for each in chosen.set)}
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {changed or 'default recipe'}\n\n{HEADER}")  # noqa: T201 - the output
+    seeds = chosen.seed or [1, 2, 3]
     for name in chosen.name or NAMES:
-        rows = load(chosen.data / name / f"{name}.npz")
-        rows = rows.take(np.arange(round(len(rows) * chosen.first)))
-        for seed in chosen.seed or (1, 2, 3):
-            config = TrainingConfig(**changed, seed=seed)
-            started = time.process_time()
-            trial = try_policy(rows, config, half_life_us=None, device="cpu", progress=Progress())
-            print(line(name, trial, seed=seed, seconds=time.process_time() - started), flush=True)  # noqa: T201 - the output
+        rows = load(chosen.data, name)
+        rows = some_rows(rows, np.arange(round(len(rows) * chosen.first)))
+        # Rivals do not depend on the policy's seed: they are fitted once, unless each seed has users of its own.
+        for group in [[seed] for seed in seeds] if chosen.users else [seeds]:
+            sample = drawn_users(rows, chosen.users, seed=group[0]) if chosen.users else rows
+            judged = [] if chosen.without_policy else group
+            title = f"{name}, users drawn by seed {group[0]}" if chosen.users else name
+            for line in compare(sample, title, seeds=judged, rivals=chosen.rival, changed=changed):
+                print(line, flush=True)  # noqa: T201 - the output
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def try_policy(
     if chosen is None:
         progress.fits -= 1
     else:
-        chosen_prior, epochs = _choose(
+        chosen_prior, epochs = choose(
             chosen,
             config,
             epochs,
@@ -87,7 +87,7 @@ def try_policy(
     return Trial(chosen_prior, epochs, verdict, judged.cut_at_us, judged.by)
 
 
-def _choose(
+def choose(
     divided: Split,
     config: TrainingConfig,
     epochs: int,
@@ -98,6 +98,7 @@ def _choose(
     fit: Fit,
     generator: np.random.Generator,
 ) -> tuple[Prior, int]:
+    """The prior that the held out rows choose for a fit on those before them, and the epochs that fit had time for."""
     rows, numbered = divided.earlier, pairs(divided.earlier)
     factors = fit(
         numbered,

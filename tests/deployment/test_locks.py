@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ("requirements.lock", "requirements-runtime.lock", "requirements-build.lock")
+UNLOCKED = "bench"  # what only comparisons need: neither a test nor an installation asks for it
 APART = "torch"  # its builds differ from machine to machine, so that no one hash would fit
 
 
@@ -35,9 +36,13 @@ def all_extras() -> list[str]:
     return list(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
 
 
+def locked_extras() -> list[str]:
+    return [extra for extra in all_extras() if extra != UNLOCKED]
+
+
 @pytest.mark.parametrize(
     ("lock", "requirements"),
-    [("requirements.lock", required(*all_extras())), ("requirements-runtime.lock", required("train"))],
+    [("requirements.lock", required(*locked_extras())), ("requirements-runtime.lock", required("train"))],
 )
 def test_every_dependency_is_pinned_within_its_bounds(lock: str, requirements: list[Requirement]) -> None:
     pinned = pins(lock)
@@ -87,6 +92,13 @@ def test_torch_is_the_same_everywhere_and_in_no_lock() -> None:
     assert f"ARG TORCH_VERSION={version}\n" in (ROOT / "Dockerfile").read_text()
     assert f'TORCH_VERSION: "{version}"\n' in (ROOT / "docker-compose.yml").read_text()
     assert all(APART not in pins(lock) for lock in LOCKS)
+
+
+def test_what_only_comparisons_need_is_in_no_lock() -> None:
+    apart = {each.name for each in required(UNLOCKED)} - {each.name for each in required(*locked_extras())}
+    assert apart
+    for lock in LOCKS:
+        assert not apart & pins(lock).keys()
 
 
 def test_every_dependency_has_its_reason() -> None:

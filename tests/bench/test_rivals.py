@@ -1,0 +1,79 @@
+"""How a rival's settings are chosen, and what strangers are given."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.methods import for_everyone
+from bench.rivals import Family, families, in_words, spans, tuned, tuned_rivals
+from model import Interactions
+from model.evaluation import temporal_split
+
+
+class Favourite:
+    """Gives everybody the same item first."""
+
+    def __init__(self, interactions, *, item):
+        self.scores_of_items = np.zeros(interactions.num_items, dtype=np.float32)
+        self.scores_of_items[item] = 1
+
+    def scores(self, user_numbers):
+        return np.tile(self.scores_of_items, (len(user_numbers), 1))
+
+
+def log():
+    """Everybody starts with an item of their own and ends with item 0 and then item 1, again and again."""
+    rows = [(user, 2 + user, 0) for user in range(30)]
+    rows += [(user, 0, 100 + user) for user in range(29)]
+    rows += [(user, 1, 200 + user) for user in range(29)]
+    rows += [(user, 1, 300 + user) for user in range(29)]
+    rows += [(29, 0, 400), (29, 1, 401)]
+    users, items, times = zip(*rows, strict=True)
+    return Interactions(users, items, timestamps=times)
+
+
+def test_settings_are_chosen_on_the_window_before_for_each_protocol_apart():
+    earlier = log()
+    before = temporal_split(earlier, fractions=[0.26])
+    family = Family("favourite", Favourite, [{"item": 0}, {"item": 1}])
+
+    found = tuned(family, before, earlier)
+
+    # After the inner cut one user takes items 0 and 1 for the first time; all others take item 1 once more.
+    assert found[False].settings == "item=0"
+    assert found[True].settings == "item=1"
+    assert found[True].scores(np.array([7])).argmax() == 1
+
+
+def test_strangers_get_what_is_popular_and_nobody_else_does():
+    scores = for_everyone(lambda users: np.eye(3)[users], np.array([5.0, 6.0, 7.0]))
+
+    assert scores(np.array([2, -1, 0])).tolist() == [[0, 0, 1], [5, 6, 7], [1, 0, 0]]
+    assert scores(np.array([-1])).tolist() == [[5, 6, 7]]
+
+
+def test_half_lives_are_shares_of_the_time_the_rows_span():
+    assert spans(Interactions([0, 0], [0, 1], timestamps=[0, 64]), (0.5, 0.25)) == [
+        {"half_life": None},
+        {"half_life": 32.0},
+        {"half_life": 16.0},
+    ]
+    assert spans(Interactions([0], [0], timestamps=[5]), (0.5,)) == [{"half_life": None}]
+
+
+def test_settings_read_as_words():
+    assert in_words({"half_life": 86_400.0, "alpha": 10.0}) == "half_life=1.0 d, alpha=10"
+    assert in_words({"half_life": None}) == "half_life=none"
+
+
+def test_a_catalogue_too_large_for_ease_has_the_other_rivals():
+    labels = [family.label for family in families(Interactions([0], [0], num_items=10**6))]
+
+    assert labels == ["own repeats", "item-kNN", "iALS"]
+
+
+def test_popularity_is_always_judged():
+    assert [found[True].label for found in tuned_rivals(log(), wanted=["own repeats"])] == [
+        "popular lately",
+        "own repeats",
+    ]
