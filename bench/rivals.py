@@ -17,7 +17,6 @@ from model.evaluation import TemporalSplit, temporal_split
 from model.interactions import Interactions
 
 SHARES_OF_SPAN = tuple(2.0**-power for power in range(1, 11))
-OWN_SHARES_OF_SPAN = tuple(2.0**-power for power in range(1, 11, 3))
 Settings = Mapping[str, float | None]
 
 
@@ -28,11 +27,12 @@ class Scorer(Protocol):
 
 
 class Family(NamedTuple):
-    """A rival before its settings are chosen."""
+    """A rival before its settings are chosen; in an ordered grid neighbours are alike, and a lone peak is chance."""
 
     label: str
     fit: Callable[..., Scorer]
     grid: Sequence[Settings]
+    ordered: bool = False
 
 
 class IALS:
@@ -72,7 +72,7 @@ def tuned_rivals(earlier: Interactions, *, wanted: Sequence[str] = ()) -> Iterat
     """
     before = temporal_split(earlier)
     half_lives = spans(earlier, SHARES_OF_SPAN)
-    popular = tuned(Family("popular lately", Popularity, half_lives), before, earlier)
+    popular = tuned(Family("popular lately", Popularity, half_lives, ordered=True), before, earlier)
     yield popular
     strangers_I = {repeats: method.scores(np.array([-1]))[0] for repeats, method in popular.items()}
     for family in families(earlier):
@@ -87,7 +87,7 @@ def tuned_rivals(earlier: Interactions, *, wanted: Sequence[str] = ()) -> Iterat
 def families(earlier: Interactions) -> list[Family]:
     """The rivals beside popularity; EASE only where its matrix is held."""
     found = [
-        Family("own repeats", OwnRepeats, spans(earlier, OWN_SHARES_OF_SPAN)),
+        Family("own repeats", OwnRepeats, spans(earlier, SHARES_OF_SPAN), ordered=True),
         Family(
             "item-kNN",
             ItemKNN,
@@ -99,7 +99,7 @@ def families(earlier: Interactions) -> list[Family]:
             IALS,
             [
                 {"regularization": each, "alpha": alpha}
-                for each in (0.01, 0.1, 1.0, 10.0, 100.0)
+                for each in (0.1, 1.0, 10.0, 100.0, 1000.0)
                 for alpha in (1, 10, 40)
             ],
         ),
@@ -123,12 +123,20 @@ def tuned(family: Family, before: TemporalSplit, earlier: Interactions) -> dict[
         scorer = family.fit(before.earlier, **settings)
         for repeats, window in windows.items():
             qualities[repeats].append(float(window.ndcg(scorer.scores).mean()) if len(window) else 0.0)
-    places = {repeats: int(np.argmax(found)) for repeats, found in qualities.items()}
+    places = {
+        repeats: int(np.argmax(smoothed(found) if family.ordered else found)) for repeats, found in qualities.items()
+    }
     fitted = {place: family.fit(earlier, **family.grid[place]) for place in set(places.values())}
     return {
         repeats: Method(family.label, fitted[place].scores, in_words(family.grid[place]))
         for repeats, place in places.items()
     }
+
+
+def smoothed(qualities: Sequence[float]) -> NDArray[np.float64]:
+    """Each value averaged with its neighbours, itself counting twice; an end stands in for the neighbour it lacks."""
+    padded = np.pad(np.array(qualities, dtype=np.float64), 1, mode="edge")
+    return (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
 
 
 def in_words(settings: Settings) -> str:

@@ -97,15 +97,16 @@ def compare(
     yield f"\n### {name}: {counts}, {len(interactions):,} rows"
     yield f"\nThe newest {split.fraction:.0%} are judged; {split.repeats_share:.1%} of them are repeats."
     sheets = [Sheet(split, repeats=repeats) for repeats in PROTOCOLS]
-    found: list[str] = []
+    rivals_judged: list[str] = []
     policies: list[str] = []
     for methods in tuned_rivals(split.earlier, wanted=rivals):
-        found.append(methods[False].label)
+        rivals_judged.append(methods[False].label)
         for sheet in sheets:
             sheet.judge(methods[sheet.repeats])
     for seed in seeds:
         methods_of_policy = fitted(split.earlier, seed=seed, changed=changed)
         policies.append(methods_of_policy[0].label)
+        rivals_judged.append(methods_of_policy[-1].label)
         for method in methods_of_policy:
             for sheet in sheets:
                 sheet.judge(method)
@@ -113,7 +114,7 @@ def compare(
         yield from sheet.lines()
         if policies:
             yield "\nN@20, paired bootstrap over users (95 %):\n"
-            yield from sheet.gains(policies, found, seed=seeds[0])
+            yield from sheet.gains(policies, rivals_judged, seed=seeds[0])
     yield f"\n{time.process_time() - started:.0f} CPU seconds."
 
 

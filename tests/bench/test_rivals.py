@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.methods import for_everyone
-from bench.rivals import Family, families, in_words, spans, tuned, tuned_rivals
+from bench.rivals import Family, families, in_words, smoothed, spans, tuned, tuned_rivals
 from model import Interactions
 from model.evaluation import temporal_split
 
@@ -43,6 +43,11 @@ def test_settings_are_chosen_on_the_window_before_for_each_protocol_apart():
     assert found[False].settings == "item=0"
     assert found[True].settings == "item=1"
     assert found[True].scores(np.array([7])).argmax() == 1
+
+
+def test_among_ordered_settings_a_lone_peak_is_not_chosen():
+    assert smoothed([0.1, 0.1, 0.5, 0.1, 0.4, 0.41, 0.4]).argmax() == 5
+    assert smoothed([3.0]).tolist() == [3]
 
 
 def test_strangers_get_what_is_popular_and_nobody_else_does():
