@@ -49,3 +49,7 @@ class ItemsByUser:
     def of_each(self, user_numbers: NDArray[np.integer[Any]]) -> list[NDArray[np.int64]]:
         """The items of each of several users."""
         return [self.of(user_number) for user_number in user_numbers.tolist()]
+
+    def users(self) -> NDArray[np.int64]:
+        """The user number of each of the items."""
+        return np.repeat(np.arange(len(self.indptr) - 1), np.diff(self.indptr))

@@ -124,6 +124,7 @@ class ImplicitFactorizationModel(FactorizationModel[FitTask]):
             similarity=settings.similarity,
             temperature=settings.temperature,
             item_bias=settings.item_bias,
+            history=settings.history,
             generator=torch.Generator().manual_seed(self._seed),
         )
         net = gpu(net, self._use_cuda)

@@ -66,7 +66,10 @@ class BilinearNet(nn.Module):
 
 
 class SoftmaxNet(nn.Module):
-    """score(u, i) = similarity(P_u, Q_i) / temperature + c_i, without a bias of the user.
+    """score(u, i) = similarity(P_u + history * m_u, Q_i) / temperature + c_i, without a bias of the user.
+
+    m_u is the mean of the vectors of the user's items, which for cosine are of length 1. It is computed from Q and is
+    no parameter: ``user_means`` keeps what it was when the solver computed it last.
 
     Parameters, float32: ``user_embeddings.weight`` P (U, D), ``item_embeddings.weight`` Q (I, D), and, with
     ``item_bias``, ``item_biases.weight`` c (I, 1). P and Q start as N(0, sd = 1/sqrt(D)): rows of length about 1. c
@@ -77,6 +80,7 @@ class SoftmaxNet(nn.Module):
         similarity: ``cosine``, <P_u, Q_i> / (|P_u| |Q_i|), or ``dot``, <P_u, Q_i>.
         temperature: above 0.
         item_bias: whether there is a c.
+        history: weight of m; 0 leaves it out.
         generator: where P, then Q, is drawn from; None is torch's global generator.
     """
 
@@ -89,6 +93,7 @@ class SoftmaxNet(nn.Module):
         similarity: Similarity,
         temperature: float,
         item_bias: bool,
+        history: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -97,26 +102,34 @@ class SoftmaxNet(nn.Module):
         self.user_embeddings = _unit_embedding(num_users, embedding_dim, generator)
         self.item_embeddings = _unit_embedding(num_items, embedding_dim, generator)
         self.item_biases = ZeroEmbedding(num_items, 1) if item_bias else None
+        self.history = history
+        self.user_means: Tensor | None
+        self.register_buffer("user_means", torch.zeros(num_users, embedding_dim) if history else None)
 
     def forward(self, user_ids: Tensor, item_ids: Tensor) -> Tensor:
         """Return the scores of B pairs, shape (B,), from user_ids and item_ids of shape (B,)."""
         users_BD, items_BD = self.user_embeddings(user_ids), self.item_embeddings(item_ids)
-        if self.similarity == "cosine":
-            users_BD, items_BD = normalised(users_BD)[0], normalised(items_BD)[0]
+        if self.user_means is not None:
+            users_BD = users_BD + self.history * self.user_means[user_ids]
+        users_BD, items_BD = self.compared(users_BD), self.compared(items_BD)
         scores_B: Tensor = (users_BD * items_BD).sum(1) / self.temperature
         if self.item_biases is not None:
             scores_B = scores_B + self.item_biases(item_ids).reshape(-1)
         return scores_B
 
-    def user_vectors(self) -> Tensor:
-        """What scores are products of: P, or its rows at length 1, shape (U, D)."""
-        vectors: Tensor = self.user_embeddings.weight.detach()
+    def compared(self, vectors: Tensor) -> Tensor:
+        """Vectors as they enter a product, shape (n, D): at length 1 where the similarity is cosine."""
         return normalised(vectors)[0] if self.similarity == "cosine" else vectors
 
+    def user_vectors(self) -> Tensor:
+        """What scores are products of, shape (U, D): P + history * m, at length 1 where the similarity is cosine."""
+        vectors: Tensor = self.user_embeddings.weight.detach()
+        return self.compared(vectors if self.user_means is None else vectors + self.history * self.user_means)
+
     def item_vectors(self) -> Tensor:
-        """What scores are products of: Q, or its rows at length 1, over the temperature, shape (I, D)."""
+        """What scores are products of, shape (I, D): Q, at length 1 for cosine, over the temperature."""
         vectors: Tensor = self.item_embeddings.weight.detach()
-        return (normalised(vectors)[0] if self.similarity == "cosine" else vectors) / self.temperature
+        return self.compared(vectors) / self.temperature
 
 
 def normalised(vectors: Tensor) -> tuple[Tensor, Tensor]:

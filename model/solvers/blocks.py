@@ -18,17 +18,28 @@ class Blocks:
         user_ids, item_ids: int64, shape (N,).
         num_users: number of users.
         block: most interactions of one block.
+        halves: a block has no more than half of the user's interactions, rounded up: something is left to tell them by.
     Attributes:
         order: positions of the interactions, user by user, int64, shape (N,).
         items: item_ids in that order.
     """
 
-    def __init__(self, user_ids: NDArray[np.int64], item_ids: NDArray[np.int64], *, num_users: int, block: int) -> None:
+    def __init__(
+        self,
+        user_ids: NDArray[np.int64],
+        item_ids: NDArray[np.int64],
+        *,
+        num_users: int,
+        block: int,
+        halves: bool = False,
+    ) -> None:
         self.order: NDArray[np.int64] = np.argsort(user_ids, kind="stable")
         self.items: NDArray[np.int64] = item_ids[self.order]
         self._users = user_ids[self.order]
-        self._starts = np.concatenate([[0], np.cumsum(np.bincount(user_ids, minlength=num_users))])
-        self._block = block
+        counts = np.bincount(user_ids, minlength=num_users)
+        self._starts = np.concatenate([[0], np.cumsum(counts)])
+        largest = (counts + 1) // 2 if halves else counts
+        self._block = np.clip(largest, 1, block)
 
     def batches(self, batch_size: int) -> int:
         """How many batches an epoch has."""
@@ -44,8 +55,8 @@ class Blocks:
         mixed = generator.permutation(len(self.items))
         mixed = mixed[np.argsort(self._users[mixed], kind="stable")]
         within = np.arange(len(mixed)) - self._starts[self._users]
-        # A block starts where a user does and after each `block` interactions.
-        block_of = np.cumsum(within % self._block == 0) - 1
+        # A block starts where a user does and after each full one.
+        block_of = np.cumsum(within % self._block[self._users] == 0) - 1
         turn = generator.permutation(int(block_of[-1]) + 1 if len(block_of) else 0)
         places = mixed[np.argsort(turn[block_of], kind="stable")]
         for start in range(0, len(places), batch_size):

@@ -4,9 +4,9 @@ For an observed pair (u, i), the pool K of a batch and the known positives N(u) 
 
     loss(u, i) = -s(u, i) + t * log(sum over j in K without N(u) of exp(s(u, j)))
 
-with s as in ``SoftmaxNet`` and t the weight on the negative side. The sum does not depend on i: all observed items of a
-user in a batch share one row of the matrix product. Batches are therefore made of *blocks*, up to ``block``
-interactions of one user, so that the same number of scored pairs carries many times more positives.
+with s as in ``SoftmaxNet``, whose m_u is then without the items observed in the batch, and t the weight on the negative
+side. The sum does not depend on i: all observed items of a user in a batch share one row of the matrix product. So
+batches are made of *blocks*, up to ``block`` interactions of one user: as many scored pairs carry many more positives.
 
 Gradients are written out, and only rows that a batch touches are updated (``RowAdam``): a step costs the batch and the
 pool, never the catalogue.
@@ -21,19 +21,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from model.factorization.representations import SoftmaxNet, normalised
+from model.factorization.representations import SoftmaxNet
 from model.sampling import RandomSource
 from model.solvers.blocks import Blocks
 from model.solvers.optimizers import RowAdam
 from model.solvers.settings import PooledSoftmax
 from model.solvers.task import FitTask
+from model.solvers.user_means import ItemsOfUsers, Means, means_of_all
+from model.solvers.vectors import Vectors, summed_rows
 from model.torch_utils import gpu, threads_for
 
 MASKED = -1e9
@@ -67,28 +69,15 @@ def epochs(
 
 
 class _Batch(NamedTuple):
-    """B interactions: their distinct users (R,), and of each which of these it is of, its item and its weight (B,)."""
+    """B interactions: their distinct users (R,), and of each (B,) which of these it is of, its item, its weight, and
+    the place of the pair among all that is known.
+    """
 
     users: Tensor
     user_of: Tensor
     items: Tensor
     weights: Tensor
-
-
-@dataclass(frozen=True)
-class _Vectors:
-    """Rows of a table as they enter a score: unit vectors and their former norms, or the rows themselves."""
-
-    rows: Tensor
-    norms: Tensor | None
-
-    def gradient(self, gradient: Tensor) -> Tensor:
-        """From the gradient of the vectors to that of the table's rows; `gradient` is used up."""
-        if self.norms is None:
-            return gradient
-        # d(p / |p|) leaves what is at right angles to p.
-        along = (self.rows * gradient).sum(1, keepdim=True)
-        return gradient.sub_(self.rows * along).div_(self.norms)
+    known: Tensor
 
 
 class _Run:
@@ -108,6 +97,7 @@ class _Run:
             task.item_ids,
             num_users=net.user_embeddings.num_embeddings,
             block=settings.block,
+            halves=settings.history > 0,
         )
         self._weights = gpu(torch.from_numpy(weights.astype(np.float32)[self._blocks.order]), use_cuda)
         self._items = gpu(torch.from_numpy(self._blocks.items), use_cuda)
@@ -115,6 +105,12 @@ class _Run:
             raise ValueError("the pooled solver needs a task with the known items of each user")
         self._known = gpu(torch.from_numpy(task.known.items), use_cuda)
         self._known_starts = gpu(torch.from_numpy(task.known.indptr), use_cuda)
+        known_of = np.searchsorted(
+            _pair_numbers(task.known.users(), task.known.items, self._num_items),
+            _pair_numbers(task.user_ids, task.item_ids, self._num_items)[self._blocks.order],
+        )
+        self._known_of = gpu(torch.from_numpy(known_of), use_cuda)
+        self._observed = torch.zeros(len(task.known.items), dtype=torch.bool, device=self._device)
         self._pool_size = min(settings.pool_size, self._num_items)
         self._whole = self._pool_size == self._num_items
         self._place = torch.full((self._num_items,), -1, device=self._device)
@@ -136,10 +132,14 @@ class _Run:
                 torch.from_numpy(user_of_B).to(self._device),
                 self._items[places_B],
                 self._weights[places_B],
+                self._known_of[places_B],
             )
             total += self._train(batch)
             if on_batch is not None:
                 on_batch()
+        if self._net.user_means is not None:
+            vectors = self._net.compared(self._net.item_embeddings.weight.detach())
+            self._net.user_means.copy_(means_of_all(vectors, self._known, self._known_starts))
         return total.item() / max(len(self._items), 1)
 
     def _train(self, batch: _Batch) -> Tensor:
@@ -147,11 +147,14 @@ class _Run:
         self._step += 1
         scale = 1.0 / net.temperature
         pool_K = self._pool()
-        users, pool, chosen = (
-            self._vectors(net.user_embeddings.weight, batch.users),
-            self._vectors(net.item_embeddings.weight, pool_K),
-            self._vectors(net.item_embeddings.weight, batch.items),
-        )
+        known = ItemsOfUsers.of(batch.users, self._known_starts)
+        items = net.item_embeddings.weight.detach()
+        pool, chosen = self._vectors(items[pool_K]), self._vectors(items[batch.items])
+        own_RD = net.user_embeddings.weight.detach()[batch.users]
+        means, averaged = self._means(known, batch)
+        if means is not None and averaged is not None:
+            own_RD = own_RD.add_(means.forward(averaged.rows), alpha=net.history)
+        users = self._vectors(own_RD)
         kept_RD = self._kept(users.rows)
         x_RD = users.rows if kept_RD is None else users.rows * kept_RD
         x_BD = x_RD[batch.user_of]
@@ -160,7 +163,7 @@ class _Run:
         if net.item_biases is not None:
             positive_B += net.item_biases.weight[batch.items, 0]
             logits_RK += net.item_biases.weight[pool_K, 0]
-        self._mask(logits_RK, batch.users, pool_K)
+        self._mask(logits_RK, known, pool_K)
 
         weights_B = batch.weights
         if settings.top_k is not None:
@@ -186,21 +189,46 @@ class _Run:
             gradient_RD *= kept_RD
         gradient_KD = torch.mm(shares_RK.T, x_RD).mul_(scale)
         gradient_BD = x_BD.mul_(pull_B[:, None] * -scale)
-        step_size = 0.5 * (1.0 + math.cos(math.pi * self._step / (self._steps + 1)))
-        rows, row_of = self._touched(pool_K, batch.items)
-        gradient = _summed(row_of, pool.gradient(gradient_KD), chosen.gradient(gradient_BD), rows=len(rows))
-        self._optimizer.update_rows(
-            net.user_embeddings.weight, batch.users, users.gradient(gradient_RD.mul_(scale)), step_size=step_size
-        )
-        self._optimizer.update_rows(net.item_embeddings.weight, rows, gradient, step_size=step_size)
-        if net.item_biases is not None:
-            gradient = _summed(row_of, shares_RK.sum(0)[:, None], -pull_B[:, None], rows=len(rows))
-            self._optimizer.update_rows(net.item_biases.weight, rows, gradient, step_size=step_size)
+        gradient_RD = users.gradient(gradient_RD.mul_(scale))
+        touched = [pool_K, batch.items]
+        gradients = [pool.gradient(gradient_KD), chosen.gradient(gradient_BD)]
+        if means is not None and averaged is not None:
+            touched.append(means.items)
+            gradients.append(averaged.gradient(means.backward(gradient_RD).mul_(net.history)))
+        biases = [shares_RK.sum(0)[:, None], -pull_B[:, None]]
+        self._update(batch.users, gradient_RD, touched, gradients, biases)
         return loss.double()
 
-    def _vectors(self, table: Tensor, rows: Tensor) -> _Vectors:
-        picked = table.detach().index_select(0, rows)
-        return _Vectors(*normalised(picked)) if self._net.similarity == "cosine" else _Vectors(picked, None)
+    def _update(
+        self,
+        users_R: Tensor,
+        gradient_RD: Tensor,
+        touched: list[Tensor],
+        gradients: list[Tensor],
+        biases: list[Tensor],
+    ) -> None:
+        """Take a step: for users, for the items touched, and for the biases of the first of these, pool and batch."""
+        net, update = self._net, self._optimizer.update_rows
+        step_size = 0.5 * (1.0 + math.cos(math.pi * self._step / (self._steps + 1)))
+        rows, row_of = self._distinct(touched)
+        update(net.user_embeddings.weight, users_R, gradient_RD, step_size=step_size)
+        update(net.item_embeddings.weight, rows, summed_rows(row_of, gradients, rows=len(rows)), step_size=step_size)
+        if net.item_biases is not None:
+            row_of = row_of[: sum(map(len, biases))]
+            update(net.item_biases.weight, rows, summed_rows(row_of, biases, rows=len(rows)), step_size=step_size)
+
+    def _vectors(self, picked: Tensor) -> Vectors:
+        return Vectors.of(picked, cosine=self._net.similarity == "cosine")
+
+    def _means(self, known: ItemsOfUsers, batch: _Batch) -> tuple[Means, Vectors] | tuple[None, None]:
+        """What the users' vectors take from their items, those observed in this batch left out."""
+        if not self._settings.history:
+            return None, None
+        self._observed[batch.known] = True
+        others = known.without(self._observed)
+        self._observed[batch.known] = False
+        means = Means.over(self._known[others.places], others.users, count=others.count)
+        return means, self._vectors(self._net.item_embeddings.weight.detach()[means.items])
 
     def _kept(self, x_RD: Tensor) -> Tensor | None:
         """What dropout leaves of each number: 0, or 1 / (1 - dropout)."""
@@ -222,17 +250,12 @@ class _Run:
         self._unused_items = self._unused_items[self._pool_size :]
         return pool_K
 
-    def _mask(self, logits_RK: Tensor, users_R: Tensor, pool_K: Tensor) -> None:
+    def _mask(self, logits_RK: Tensor, known: ItemsOfUsers, pool_K: Tensor) -> None:
         """Sink what a user is known to have chosen: it is no negative."""
         self._place[pool_K] = torch.arange(len(pool_K), device=self._device)
-        starts_R = self._known_starts[users_R]
-        counts_R = self._known_starts[users_R + 1] - starts_R
-        ends_R = counts_R.cumsum(0)
-        rows = torch.repeat_interleave(torch.arange(len(users_R), device=self._device), counts_R)
-        offsets = torch.repeat_interleave(starts_R - ends_R + counts_R, counts_R)
-        places = self._place[self._known[offsets + torch.arange(len(offsets), device=self._device)]]
+        places = self._place[self._known[known.places]]
         there = places >= 0
-        logits_RK[rows[there], places[there]] = MASKED
+        logits_RK[known.users[there], places[there]] = MASKED
         self._place[pool_K] = -1
 
     def _chance_of_the_top(self, positive_B: Tensor, logits_RK: Tensor, user_of_B: Tensor, top_k: int) -> Tensor:
@@ -244,15 +267,13 @@ class _Run:
         threshold_R = logits_RK.topk(place, dim=1).values[:, -1]
         return torch.sigmoid(positive_B - threshold_R[user_of_B])
 
-    def _touched(self, pool_K: Tensor, items_B: Tensor) -> tuple[Tensor, Tensor]:
-        """The distinct rows among both, and for each of the K + B its place among them."""
+    def _distinct(self, items: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """The distinct items among several arrays, and for each item of these its place among them."""
         if self._whole:
-            return pool_K, torch.cat([pool_K, items_B])
-        rows, row_of = torch.unique(torch.cat([pool_K, items_B]), return_inverse=True)
+            return self._pool(), torch.cat(items)
+        rows, row_of = torch.unique(torch.cat(items), return_inverse=True)
         return rows, row_of
 
 
-def _summed(row_of: Tensor, *parts: Tensor, rows: int) -> Tensor:
-    """Gradients of the same row added up, shape (rows, columns)."""
-    gradients = torch.cat(parts)
-    return torch.zeros(rows, gradients.shape[1], device=gradients.device).index_add_(0, row_of, gradients)
+def _pair_numbers(users: NDArray[np.int64], items: NDArray[np.int64], num_items: int) -> NDArray[np.int64]:
+    return users * num_items + items

@@ -18,6 +18,7 @@ SETTINGS: list[dict[str, Any]] = [
     {"similarity": "dot", "temperature": 2.0},
     {"pool_size": 6},
     {"item_bias": True},
+    {"history": 1.0},
     {"negative_weight": 1.2},
     {"block": 1},
     {"top_k": 8},

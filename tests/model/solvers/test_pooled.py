@@ -15,6 +15,7 @@ from model.evaluation import ItemsByUser
 from model.factorization.representations import SoftmaxNet
 from model.sampling import UniformNegatives
 from model.solvers import pooled
+from model.solvers.blocks import Blocks
 from model.solvers.optimizers import RowAdam
 from model.solvers.settings import PooledSoftmax
 from model.solvers.task import FitTask
@@ -55,6 +56,7 @@ def net(settings: PooledSoftmax) -> SoftmaxNet:
         similarity=settings.similarity,
         temperature=settings.temperature,
         item_bias=settings.item_bias,
+        history=settings.history,
         generator=torch.Generator().manual_seed(4),
     )
     if made.item_biases is not None:
@@ -117,6 +119,51 @@ def test_loss_and_gradients_are_those_of_the_plain_reference(
         torch.testing.assert_close(recorded.gradients[id(mine)] * 100, other.grad, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_a_user_s_mean_is_over_the_items_that_the_batch_is_not_to_find(similarity: Any) -> None:
+    settings = PooledSoftmax(similarity=similarity, temperature=0.4, dropout=0.0, block=3, history=1.5)
+    batch_size = 7
+    ours = net(settings)
+    recorded = Recorder(ours)
+    source = np.random.RandomState(7)
+    (loss,) = pooled.epochs(task(batch_size=batch_size), ours, recorded, settings, random_source=source)
+
+    theirs = net(settings)
+    users, items = pairs()
+    blocks = Blocks(users, items, num_users=USERS, block=3, halves=True)
+    generator = np.random.default_rng(int(np.random.RandomState(7).randint(2**31)))
+    q = theirs.compared(theirs.item_embeddings.weight)
+    expected = torch.zeros(())
+    for batch_users, places in blocks.shuffled(generator, batch_size):
+        observed = set(zip(batch_users.tolist(), blocks.items[places].tolist(), strict=True))
+        for user, item in observed:
+            known = items[users == user].tolist()
+            others = [other for other in known if (user, other) not in observed]
+            mean = q[others].mean(0) if others else torch.zeros(DIM)
+            own = theirs.compared((theirs.user_embeddings.weight[user] + 1.5 * mean)[None])[0]
+            logits = q @ own / 0.4
+            negatives = [other for other in range(ITEMS) if other not in known]
+            expected = expected + logits[negatives].logsumexp(0) - logits[item]
+    expected.backward()
+    assert loss == pytest.approx(expected.item() / 24, rel=1e-5)
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert other.grad is not None
+        torch.testing.assert_close(recorded.gradients[id(mine)] * batch_size, other.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_after_an_epoch_the_means_are_over_all_items_of_a_user() -> None:
+    settings = PooledSoftmax(history=2.0, dropout=0.0)
+    made = net(settings)
+    list(pooled.epochs(task(), made, RowAdam(made.parameters()), settings, random_source=np.random.RandomState(0)))
+    users, items = pairs()
+    q = made.compared(made.item_embeddings.weight.detach())
+    assert made.user_means is not None
+    for user in range(USERS):
+        mine = items[users == user]
+        expected = q[mine].mean(0) if len(mine) else torch.zeros(DIM)
+        torch.testing.assert_close(made.user_means[user], expected)
+
+
 def test_batches_together_have_the_gradient_of_the_whole() -> None:
     settings = PooledSoftmax(dropout=0.0, block=2)
     whole, parts = net(settings), net(settings)
@@ -176,6 +223,7 @@ def test_an_epoch_of_no_interactions_changes_nothing() -> None:
         ("temperature", 0.0),
         ("temperature", float("nan")),
         ("negative_weight", -1.0),
+        ("history", -0.5),
         ("dropout", 1.0),
         ("pool_size", 0),
         ("block", 0),
