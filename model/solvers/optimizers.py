@@ -95,10 +95,22 @@ class RowAdam(torch.optim.Optimizer):
         rate = step_size * group["lr"] / (1.0 - first ** state["step"])
         root_correction = math.sqrt(1.0 - second ** state["step"])
 
-        values = parameter[rows]
-        gradient = gradient.add(values, alpha=group["weight_decay"])
-        mean = state["exp_avg"][rows].lerp(gradient, 1.0 - first)
-        square = state["exp_avg_sq"][rows].mul(second).addcmul(gradient, gradient, value=1.0 - second)
-        state["exp_avg"][rows] = mean
-        state["exp_avg_sq"][rows] = square
-        parameter[rows] = values.addcdiv(mean, square.sqrt().div(root_correction).add(group["eps"]), value=-rate)
+        if group["weight_decay"]:
+            gradient = gradient.add(_picked(parameter, rows), alpha=group["weight_decay"])
+        mean, square = _picked(state["exp_avg"], rows), _picked(state["exp_avg_sq"], rows)
+        mean.lerp_(gradient, 1.0 - first)
+        square.mul_(second).addcmul_(gradient, gradient, value=1.0 - second)
+        if isinstance(rows, Tensor):
+            # They were copied out, so they go back.
+            state["exp_avg"].index_copy_(0, rows, mean)
+            state["exp_avg_sq"].index_copy_(0, rows, square)
+        change = mean / square.sqrt().div_(root_correction).add_(group["eps"])
+        if isinstance(rows, Tensor):
+            parameter.index_add_(0, rows, change, alpha=-rate)
+        else:
+            parameter.add_(change, alpha=-rate)
+
+
+def _picked(table: Tensor, rows: Tensor | slice) -> Tensor:
+    """Rows of a table: a copy of some, or the table itself for all."""
+    return table.index_select(0, rows) if isinstance(rows, Tensor) else table

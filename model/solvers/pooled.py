@@ -87,6 +87,7 @@ class _Run:
         self, task: FitTask, net: SoftmaxNet, optimizer: RowAdam, settings: PooledSoftmax, *, use_cuda: bool
     ) -> None:
         self._net, self._optimizer, self._settings = net, optimizer, settings
+        self._cosine = net.similarity == "cosine"
         self._n_iter, self._batch_size = task.n_iter, task.batch_size
         self._num_items = net.item_embeddings.num_embeddings
         self._device = net.item_embeddings.weight.device
@@ -149,15 +150,15 @@ class _Run:
         pool_K = self._pool()
         known = ItemsOfUsers.of(batch.users, self._known_starts)
         items = net.item_embeddings.weight.detach()
-        pool, chosen = self._vectors(items[pool_K]), self._vectors(items[batch.items])
-        own_RD = net.user_embeddings.weight.detach()[batch.users]
+        pool, chosen = self._vectors(items, pool_K), self._vectors(items, batch.items)
+        own_RD = net.user_embeddings.weight.detach().index_select(0, batch.users)
         means, averaged = self._means(known, batch)
         if means is not None and averaged is not None:
             own_RD = own_RD.add_(means.forward(averaged.rows), alpha=net.history)
-        users = self._vectors(own_RD)
+        users = Vectors.of(own_RD, cosine=self._cosine)
         kept_RD = self._kept(users.rows)
         x_RD = users.rows if kept_RD is None else users.rows * kept_RD
-        x_BD = x_RD[batch.user_of]
+        x_BD = x_RD.index_select(0, batch.user_of)
         positive_B = (x_BD * chosen.rows).sum(1) * scale
         logits_RK = torch.mm(x_RD, pool.rows.T).mul_(scale)
         if net.item_biases is not None:
@@ -217,8 +218,8 @@ class _Run:
             row_of = row_of[: sum(map(len, biases))]
             update(net.item_biases.weight, rows, summed_rows(row_of, biases, rows=len(rows)), step_size=step_size)
 
-    def _vectors(self, picked: Tensor) -> Vectors:
-        return Vectors.of(picked, cosine=self._net.similarity == "cosine")
+    def _vectors(self, table: Tensor, rows: Tensor) -> Vectors:
+        return Vectors.of(table.index_select(0, rows), cosine=self._cosine)
 
     def _means(self, known: ItemsOfUsers, batch: _Batch) -> tuple[Means, Vectors] | tuple[None, None]:
         """What the users' vectors take from their items, those observed in this batch left out."""
@@ -228,7 +229,7 @@ class _Run:
         others = known.without(self._observed)
         self._observed[batch.known] = False
         means = Means.over(self._known[others.places], others.users, count=others.count)
-        return means, self._vectors(self._net.item_embeddings.weight.detach()[means.items])
+        return means, self._vectors(self._net.item_embeddings.weight.detach(), means.items)
 
     def _kept(self, x_RD: Tensor) -> Tensor | None:
         """What dropout leaves of each number: 0, or 1 / (1 - dropout)."""

@@ -28,7 +28,7 @@ class Vectors:
             return gradient
         # d(p / |p|) leaves what is at right angles to p.
         along = (self.rows * gradient).sum(1, keepdim=True)
-        return gradient.sub_(self.rows * along).div_(self.norms)
+        return gradient.addcmul_(self.rows, along, value=-1).div_(self.norms)
 
 
 def summed_rows(row_of: Tensor, gradients: list[Tensor], *, rows: int) -> Tensor:
