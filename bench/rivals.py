@@ -87,6 +87,7 @@ def tuned_rivals(earlier: Interactions, *, wanted: Sequence[str] = ()) -> Iterat
 def families(earlier: Interactions) -> list[Family]:
     """The rivals beside popularity; EASE only where its matrix is held."""
     found = [
+        Family("popular ever", Popularity, [{"half_life": None}]),
         Family("own repeats", OwnRepeats, spans(earlier, SHARES_OF_SPAN), ordered=True),
         Family(
             "item-kNN",

@@ -74,7 +74,7 @@ def test_settings_read_as_words():
 def test_a_catalogue_too_large_for_ease_has_the_other_rivals():
     labels = [family.label for family in families(Interactions([0], [0], num_items=10**6))]
 
-    assert labels == ["own repeats", "item-kNN", "iALS"]
+    assert labels == ["popular ever", "own repeats", "item-kNN", "iALS"]
 
 
 def test_popularity_is_always_judged():
