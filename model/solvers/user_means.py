@@ -11,9 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-# Users whose items are gathered at once: bounds the memory of the means of everybody.
-USERS_AT_ONCE = 65_536
-
 
 @dataclass(frozen=True)
 class ItemsOfUsers:
@@ -79,16 +76,19 @@ class Means:
         return _sums(shared, self.users[order], self.item_of[order], count=len(self.items))
 
 
-def means_of_all(vectors_ID: Tensor, items: Tensor, indptr: Tensor) -> Tensor:
-    """The mean of every user, shape (U, D): the vectors of items[indptr[u]:indptr[u + 1]], zero without items."""
+def means_of_all(vectors_ID: Tensor, items: Tensor, indptr: Tensor, *, at_once: int = 65_536) -> Tensor:
+    """The mean of every user, shape (U, D): the vectors of items[indptr[u]:indptr[u + 1]], zero without items.
+
+    So many users `at_once` bound the memory.
+    """
     means = torch.zeros(len(indptr) - 1, vectors_ID.shape[1], device=vectors_ID.device)
-    for start in range(0, len(means), USERS_AT_ONCE):
-        ends = indptr[start : start + USERS_AT_ONCE + 1]
+    for start in range(0, len(means), at_once):
+        ends = indptr[start : start + at_once + 1]
         counts = ends.diff()
         some = items[int(ends[0]) : int(ends[-1])]
         if len(some):
             sums = embedding_bag(some, vectors_ID, ends - ends[0], mode="sum", include_last_offset=True)
-            means[start : start + USERS_AT_ONCE] = sums / counts.clamp_min(1)[:, None]
+            means[start : start + at_once] = sums / counts.clamp_min(1)[:, None]
     return means
 
 

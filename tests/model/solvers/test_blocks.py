@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,3 +58,16 @@ def test_epochs_come_in_different_orders_and_the_same_order_with_the_same_seed()
 
     assert order(1) == order(1)
     assert order(1) != order(2)
+
+
+def test_with_halves_no_block_has_more_than_half_of_a_user() -> None:
+    users = np.repeat(np.arange(5), 5)
+
+    def longest_piece(*, halves: bool, seed: int) -> int:
+        blocks = Blocks(users, np.arange(25), num_users=5, block=16, halves=halves)
+        ((order, _),) = blocks.shuffled(np.random.default_rng(seed), 25)
+        return max(len(list(piece)) for _, piece in itertools.groupby(order.tolist()))
+
+    # Two blocks of a user may still come one after the other, by chance.
+    assert min(longest_piece(halves=True, seed=seed) for seed in range(50)) == 3
+    assert min(longest_piece(halves=False, seed=seed) for seed in range(50)) == 5
