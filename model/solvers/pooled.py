@@ -63,7 +63,7 @@ def epochs(
             seed = int(random_source.integers(2**31))
         else:
             seed = int(random_source.randint(2**31))
-        with threads_for(run.elements):
+        with torch.no_grad(), threads_for(run.elements):
             loss = run.epoch(seed, on_batch)
         yield loss
 
@@ -139,7 +139,7 @@ class _Run:
             if on_batch is not None:
                 on_batch()
         if self._net.user_means is not None:
-            vectors = self._net.compared(self._net.item_embeddings.weight.detach())
+            vectors = self._net.compared(self._net.item_embeddings.weight)
             self._net.user_means.copy_(means_of_all(vectors, self._known, self._known_starts))
         return total.item() / max(len(self._items), 1)
 
@@ -149,9 +149,9 @@ class _Run:
         scale = 1.0 / net.temperature
         pool_K = self._pool()
         known = ItemsOfUsers.of(batch.users, self._known_starts)
-        items = net.item_embeddings.weight.detach()
+        items = net.item_embeddings.weight
         pool, chosen = self._vectors(items, pool_K), self._vectors(items, batch.items)
-        own_RD = net.user_embeddings.weight.detach().index_select(0, batch.users)
+        own_RD = net.user_embeddings.weight.index_select(0, batch.users)
         means, averaged = self._means(known, batch)
         if means is not None and averaged is not None:
             own_RD = own_RD.add_(means.forward(averaged.rows), alpha=net.history)
@@ -229,7 +229,7 @@ class _Run:
         others = known.without(self._observed)
         self._observed[batch.known] = False
         means = Means.over(self._known[others.places], others.users, count=others.count)
-        return means, self._vectors(self._net.item_embeddings.weight.detach(), means.items)
+        return means, self._vectors(self._net.item_embeddings.weight, means.items)
 
     def _kept(self, x_RD: Tensor) -> Tensor | None:
         """What dropout leaves of each number: 0, or 1 / (1 - dropout)."""

@@ -31,6 +31,7 @@ class Recorder(RowAdam):
         self.gradients = {id(parameter): torch.zeros_like(parameter) for parameter in net.parameters()}
 
     def update_rows(self, parameter: Tensor, rows: Tensor, gradient: Tensor, *, step_size: float = 1.0) -> None:
+        assert not gradient.requires_grad, "a graph would keep every batch of the epoch in memory"
         assert len(torch.unique(rows)) == len(rows), "a row must come once: later ones would overwrite it"
         self.gradients[id(parameter)][rows] += gradient
 
