@@ -38,7 +38,8 @@ class ImplicitFactorizationModel(FactorizationModel[FitTask]):
     On the CPU, one seed and one sequence of calls give the same bits.
 
     Args:
-        loss: ``pointwise``, ``bpr``, ``hinge`` or ``adaptive_hinge`` (also written ``adaptive hinge``).
+        loss: ``pointwise``, ``bpr``, ``hinge``, ``adaptive_hinge`` (also written ``adaptive hinge``), ``log_bpr``,
+            ``logistic``, ``warp`` or ``softmax``: see ``losses``.
         embedding_dim: D.
         n_iter: epochs of one fit; 0 only initialises.
         batch_size: interactions of one step; the last step of an epoch takes what is left.
@@ -52,7 +53,8 @@ class ImplicitFactorizationModel(FactorizationModel[FitTask]):
         sparse: the four default tables get sparse gradients. The default optimizer is then ``RowAdam``: it touches, and
             penalises by ``l2``, only the rows of the batch, so a step costs the batch and not the catalogue.
         random_state: a numpy RandomState or Generator (used, not copied), a seed, or None for an unpredictable one.
-        num_negative_samples: negatives of one positive; for ``adaptive_hinge`` only, the other losses take one.
+        num_negative_samples: negatives of one positive, for ``adaptive_hinge``, ``warp`` and ``softmax``; the other
+            losses take one.
         use_weights: a batch's loss is sum(w * loss) / sum(w) where the interactions carry weights.
         exclude_positives: negatives are drawn among the items the user has not interacted with (in the interactions of
             that fit). Users who have every item are left out of the training.

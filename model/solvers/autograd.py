@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model.losses import LOSSES, RATING_LOSSES
+from model.losses import LOSSES, OF_SAMPLES, RATING_LOSSES, warp_loss
 from model.sampling import RandomSource
 from model.solvers.task import FitTask, RatingTask, Task
 from model.torch_utils import gpu, threads_for
@@ -116,18 +116,20 @@ def _epoch(
 
 
 def _contrast(task: FitTask, net: nn.Module, batch: Batch, random_source: RandomSource) -> Tensor:
-    adaptive = task.loss == "adaptive_hinge"
-    negatives_each = task.num_negative_samples if adaptive else 1
+    of_samples = task.loss in OF_SAMPLES
+    negatives_each = task.num_negative_samples if of_samples else 1
     users_B = batch.users
     positive_B = scores(net, users_B, batch.items)
     drawn = torch.from_numpy(task.negatives.draw(task.user_ids[batch.rows], negatives_each, random_source))
     negatives = drawn.to(users_B.device, non_blocking=True)
-    if adaptive:
+    if of_samples:
         # Row by row of (B, K): each positive meets negatives scored with its own user.
         users_BK = users_B.repeat_interleave(negatives_each)
         negative = scores(net, users_BK, negatives).view(len(users_B), negatives_each).T
     else:
         negative = scores(net, users_B, negatives)
+    if task.loss == "warp":
+        return warp_loss(positive_B, negative, batch.weights, num_items=task.num_items)
     return LOSSES[task.loss](positive_B, negative, batch.weights)
 
 

@@ -37,6 +37,7 @@ class FitTask:
 
     ``user_ids`` (N,) int64, ``item_ids`` (N,) int64 and ``weights`` (N,) float32 or None are the rows trained on. N may
     be 0: an epoch of such a task has no batch. ``known`` are all items of each user, where a solver needs them.
+    ``num_items`` is I, from which ranks are estimated; None estimates them among the items drawn.
     """
 
     user_ids: NDArray[np.int64]
@@ -48,6 +49,7 @@ class FitTask:
     batch_size: int
     num_negative_samples: int
     known: ItemsByUser | None = None
+    num_items: int | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def make_task(
     if not kept.all():
         users, items = users[kept], items[kept]
         weights = None if weights is None else weights[kept]
-    return FitTask(users, items, weights, negatives, loss, n_iter, batch_size, num_negative_samples, known)
+    return FitTask(users, items, weights, negatives, loss, n_iter, batch_size, num_negative_samples, known, num_items)
 
 
 def make_rating_task(

@@ -10,21 +10,33 @@ from torch import Tensor
 
 from model.losses import (
     LOSSES,
+    OF_SAMPLES,
     RATING_LOSSES,
     Loss,
     RatingLoss,
     adaptive_hinge_loss,
     bpr_loss,
+    cross_entropy_loss,
     hinge_loss,
+    log_bpr_loss,
     logistic_loss,
     pointwise_loss,
     poisson_loss,
     poisson_loss_of_scores,
     regression_loss,
+    softmax_loss,
+    warp_loss,
 )
 
 OF_RATINGS = [regression_loss, poisson_loss, poisson_loss_of_scores, logistic_loss]
-PAIRWISE = {"pointwise": pointwise_loss, "bpr": bpr_loss, "hinge": hinge_loss}
+PAIRWISE = {
+    "pointwise": pointwise_loss,
+    "bpr": bpr_loss,
+    "hinge": hinge_loss,
+    "log_bpr": log_bpr_loss,
+    "logistic": cross_entropy_loss,
+}
+SAMPLED = [adaptive_hinge_loss, warp_loss, softmax_loss]
 
 
 def sigmoid(x: float) -> float:
@@ -36,6 +48,10 @@ def plain_element(name: str, p: float, q: float) -> float:
         return (1.0 - sigmoid(p)) + sigmoid(q)
     if name == "bpr":
         return 1.0 - sigmoid(p - q)
+    if name == "log_bpr":
+        return -math.log(sigmoid(p - q))
+    if name == "logistic":
+        return -math.log(sigmoid(p)) - math.log(1.0 - sigmoid(q))
     return max(0.0, q - p + 1.0)
 
 
@@ -74,11 +90,38 @@ def test_adaptive_hinge_divides_by_the_positives_not_by_the_negatives() -> None:
     assert loss.item() == 1.0
 
 
+def plain_warp(p: float, negatives: list[float], others: int) -> float:
+    for trial, q in enumerate(negatives, start=1):
+        if q > p - 1:
+            return math.log(1 + others // trial) * (1 + q - p)
+    return 0.0
+
+
+@pytest.mark.parametrize("mask", [None, [1.0, 0.0, 2.0, 0.5, 1.0, 4.0]])
+@pytest.mark.parametrize(("num_items", "others"), [(None, 5), (50, 49)])
+def test_warp_weighs_the_first_violating_negative_by_the_rank_it_hints_at(
+    num_items: int | None, others: int, mask: list[float] | None
+) -> None:
+    p, q = drawn_scores(6, seed=9) + 2, drawn_scores(5, 6, seed=10)
+    elements = [plain_warp(p[b].item(), q[:, b].tolist(), others) for b in range(6)]
+    assert 0.0 in elements
+    loss = warp_loss(p, q, None if mask is None else torch.tensor(mask), num_items=num_items)
+    assert loss.item() == pytest.approx(plain_mean(elements, mask), rel=1e-12)
+
+
+@pytest.mark.parametrize("mask", [None, [1.0, 0.0, 2.0, 0.5]])
+def test_softmax_is_the_cross_entropy_of_the_positive_among_all_that_were_scored(mask: list[float] | None) -> None:
+    p, q = drawn_scores(4, seed=11), drawn_scores(3, 4, seed=12)
+    elements = [math.log(math.exp(p[b]) + sum(map(math.exp, q[:, b].tolist()))) - p[b].item() for b in range(4)]
+    loss = softmax_loss(p, q, None if mask is None else torch.tensor(mask))
+    assert loss.item() == pytest.approx(plain_mean(elements, mask), rel=1e-12)
+
+
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 def test_a_boolean_mask_leaves_elements_out(loss: Loss) -> None:
     p, q = drawn_scores(4, seed=5), drawn_scores(4, seed=6)
     kept = torch.tensor([True, False, True, True])
-    if loss is adaptive_hinge_loss:
+    if loss in SAMPLED:
         assert loss(p, q[None], kept).item() == pytest.approx(loss(p[kept], q[kept][None]).item(), rel=1e-12)
     else:
         assert loss(p, q, kept).item() == pytest.approx(loss(p[kept], q[kept]).item(), rel=1e-12)
@@ -97,10 +140,15 @@ def test_shapes_that_would_broadcast_are_refused(name: str) -> None:
         PAIRWISE[name](torch.ones(3), torch.ones(3), torch.ones(1))
 
 
+def test_the_losses_of_several_negatives_are_named() -> None:
+    assert {name for name, loss in LOSSES.items() if loss in SAMPLED} == OF_SAMPLES
+
+
+@pytest.mark.parametrize("loss", SAMPLED)
 @pytest.mark.parametrize("shape", [(3, 5), (3,), (0, 4), ()])
-def test_adaptive_hinge_refuses_negatives_that_do_not_belong_to_the_positives(shape: tuple[int, ...]) -> None:
+def test_negatives_that_do_not_belong_to_the_positives_are_refused(loss: Loss, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="negative_predictions"):
-        adaptive_hinge_loss(torch.ones(4), torch.ones(shape))
+        loss(torch.ones(4), torch.ones(shape))
 
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
@@ -109,7 +157,7 @@ def test_extreme_scores_stay_finite_in_value_and_gradient(loss: Loss) -> None:
     q = torch.tensor([1e4, -1e4], requires_grad=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        value = loss(p, q[None] if loss is adaptive_hinge_loss else q)
+        value = loss(p, q[None] if loss in SAMPLED else q)
     gradients = torch.autograd.grad(value, [p, q])
     assert torch.isfinite(value)
     assert all(bool(torch.isfinite(gradient).all()) for gradient in gradients)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from model import BilinearNet, ImplicitFactorizationModel, Interactions, NotFittedError
 
-LOSSES = ["pointwise", "bpr", "hinge", "adaptive_hinge"]
+LOSSES = ["pointwise", "bpr", "hinge", "adaptive_hinge", "log_bpr", "logistic", "warp", "softmax"]
 USERS, ITEMS = 7, 11
 
 
@@ -44,7 +44,7 @@ def assert_same_bits(left: ImplicitFactorizationModel, right: ImplicitFactorizat
 @pytest.mark.parametrize(
     ("argument", "value", "message"),
     [
-        ("loss", "warp", "loss 'warp' is not one of pointwise, bpr, hinge, adaptive_hinge"),
+        ("loss", "lambdarank", "loss 'lambdarank' is not one of pointwise, bpr, hinge, adaptive_hinge, log_bpr"),
         ("loss", None, "loss None is not one of"),
         ("embedding_dim", 0, "embedding_dim is 0; it must be at least 1"),
         ("n_iter", -1, "n_iter is -1; it must be at least 0"),

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from model import ImplicitFactorizationModel, Interactions
 
-LOSSES = ["pointwise", "bpr", "hinge", "adaptive_hinge"]
+LOSSES = ["pointwise", "bpr", "hinge", "adaptive_hinge", "log_bpr", "logistic", "warp", "softmax"]
+OF_SAMPLES = ["adaptive_hinge", "warp", "softmax"]
 
 
 def checkerboard(side: int = 16) -> Interactions:
@@ -63,8 +64,9 @@ class Recording(np.random.RandomState):
         super().shuffle(x)
 
 
-@pytest.mark.parametrize(("loss", "per_positive"), [("pointwise", 1), ("bpr", 1), ("hinge", 1), ("adaptive_hinge", 3)])
-def test_random_draws_come_in_the_documented_order(loss: str, per_positive: int) -> None:
+@pytest.mark.parametrize("loss", LOSSES)
+def test_random_draws_come_in_the_documented_order(loss: str) -> None:
+    per_positive = 3 if loss in OF_SAMPLES else 1
     source = Recording(1)
     model = ImplicitFactorizationModel(
         loss=loss, n_iter=2, batch_size=4, random_state=source, num_negative_samples=3, embedding_dim=2
@@ -74,6 +76,20 @@ def test_random_draws_come_in_the_documented_order(loss: str, per_positive: int)
     batches = [("randint", 0, 9, size * per_positive, "int64") for size in (4, 4, 2)]
     epoch = [("shuffle", list(range(10))), *batches]
     assert source.calls[1:] == epoch * 2
+
+
+def plain_term(loss: str, p: torch.Tensor, negatives: torch.Tensor, num_items: int) -> torch.Tensor:
+    if loss == "warp":
+        close = [k for k, q in enumerate(negatives) if q > p - 1]
+        return np.log(1 + (num_items - 1) // (close[0] + 1)) * (1 + negatives[close[0]] - p) if close else 0 * p
+    q = negatives.max()
+    return {
+        "pointwise": lambda: 1 - torch.sigmoid(p) + torch.sigmoid(q),
+        "bpr": lambda: 1 - torch.sigmoid(p - q),
+        "log_bpr": lambda: -torch.log(torch.sigmoid(p - q)),
+        "logistic": lambda: -torch.log(torch.sigmoid(p)) - torch.log(1 - torch.sigmoid(q)),
+        "softmax": lambda: torch.log(torch.exp(p) + torch.exp(negatives).sum()) - p,
+    }.get(loss, lambda: torch.relu(q - p + 1))()
 
 
 def plain_fit(
@@ -94,7 +110,7 @@ def plain_fit(
         losses = []
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            count = 4 if loss == "adaptive_hinge" else 1
+            count = 4 if loss in OF_SAMPLES else 1
             negatives = source.randint(0, I, len(rows) * count, dtype=np.int64).reshape(len(rows), count)
             leaves = [p.clone().requires_grad_() for p in parameters]
             terms = []
@@ -106,13 +122,8 @@ def plain_fit(
                     result: torch.Tensor = P[user] @ Q[item] + b[user] + c[item]
                     return result
 
-                p, q = score(int(interactions.item_ids[row])), torch.stack([score(int(n)) for n in own]).max()
-                if loss == "pointwise":
-                    terms.append(1 - torch.sigmoid(p) + torch.sigmoid(q))
-                elif loss == "bpr":
-                    terms.append(1 - torch.sigmoid(p - q))
-                else:
-                    terms.append(torch.relu(q - p + 1))
+                p, own_scores = score(int(interactions.item_ids[row])), torch.stack([score(int(n)) for n in own])
+                terms.append(plain_term(loss, p, own_scores, I))
             value = torch.stack(terms).mean()
             gradients = torch.autograd.grad(value, leaves)
             step += 1
@@ -139,7 +150,7 @@ def test_a_fit_follows_the_plain_reference(loss: str) -> None:
     ours = [model.user_vectors, model.item_vectors, model.user_biases, model.item_biases]
     # The bias of a user cancels in a pairwise loss: its gradient is rounding noise, which Adam scales up.
     for name, table, reference in zip("PQbc", ours, expected, strict=True):
-        if name != "b" or loss == "pointwise":
+        if name != "b" or loss in {"pointwise", "logistic"}:
             np.testing.assert_allclose(table, reference, rtol=1e-3, atol=1e-4, err_msg=name)
     assert model.loss_history == pytest.approx(history, rel=1e-4)
 

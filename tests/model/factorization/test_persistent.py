@@ -18,7 +18,7 @@ from model import BilinearNet, ExplicitFactorizationModel, ImplicitFactorization
 from model.factorization.base import FactorizationModel
 from model.factorization.saved import read_saved, write_saved
 
-IMPLICIT = ["pointwise", "bpr", "hinge", "adaptive_hinge"]
+IMPLICIT = ["pointwise", "bpr", "hinge", "adaptive_hinge", "log_bpr", "logistic", "warp", "softmax"]
 EXPLICIT = ["regression", "poisson", "logistic"]
 USERS, ITEMS = 7, 11
 

@@ -118,7 +118,7 @@ def test_one_user_one_item_and_a_user_who_has_everything_fit(
     ("arguments", "words"),
     [
         ({"loss": "bpr", "solver": "pooled"}, "'bpr' is not one of softmax"),
-        ({"loss": "softmax"}, "'softmax' is not one of pointwise"),
+        ({"loss": "warp", "solver": PooledSoftmax()}, "'warp' is not one of softmax"),
         ({"loss": "softmax", "solver": "als"}, "'als'"),
         ({"loss": "softmax", "solver": "pooled", "sparse": True}, "takes no .*sparse"),
         ({"loss": "softmax", "solver": "pooled", "representation": BilinearNet(2, 2)}, "takes no representation"),
@@ -130,6 +130,14 @@ def test_what_does_not_go_together_is_refused_in_words(arguments: dict[str, Any]
     with pytest.raises(ValueError, match=words):
         ImplicitFactorizationModel(**arguments, random_state=source)
     assert source.randint(2**31) == np.random.RandomState(0).randint(2**31)
+
+
+def test_without_the_pooled_solver_the_softmax_is_trained_on_the_default_net() -> None:
+    model = ImplicitFactorizationModel("softmax", embedding_dim=4, n_iter=1, random_state=0, num_negative_samples=7)
+    model.fit(checkerboard())
+    assert isinstance(model._fitted(), BilinearNet)
+    # One of eight at scores near zero.
+    assert model.loss_history[0] == pytest.approx(np.log(8), abs=0.1)
 
 
 def test_torch_s_own_generator_is_left_alone() -> None:
