@@ -113,29 +113,56 @@ class UniformNegatives:
         return sample_items(self._num_items, len(users_B) * per_positive, source)
 
 
-class UnseenNegatives:
-    """Every item with equal chance except those the user has interacted with.
+class PopularNegatives:
+    """Items with a chance in proportion to their weights, the user's own positives among them.
 
-    Drawing and rejecting would take a growing number of rounds for users who have nearly everything. Instead the rank
-    r of a free item is drawn, and r is mapped to that item: with the user's items p_0 < p_1 < ..., the r-th free item
-    is r + #{k : p_k - k <= r}, one binary search.
+    Args:
+        weights_I: whole numbers of 0 or more, at least one of them above 0, int64: see ``popularity_weights``.
+    """
+
+    def __init__(self, weights_I: NDArray[np.int64]) -> None:
+        self._ends = np.cumsum(weights_I)
+
+    def draw(self, users_B: NDArray[np.int64], per_positive: int, source: RandomSource) -> NDArray[np.int64]:
+        points = sample_items(int(self._ends[-1]), len(users_B) * per_positive, source)
+        return _items_at(self._ends, points)
+
+
+class UnseenNegatives:
+    """Every item with equal chance, or one in proportion to weights, except those the user has interacted with.
+
+    Drawing and rejecting would take a growing number of rounds for users who have nearly everything. Instead a point r
+    on the line of the free items is drawn, and r is mapped to the line of all: with the user's items p_0 < p_1 < ...,
+    W(i) the weight of the items before i and w_k that of p_k, r moves on by the w_k of all k for which
+    W(p_k) - (w_0 + ... + w_(k-1)) <= r. That is one binary search. With equal weights of 1, r is a rank.
 
     Args:
         user_ids: shape (N,), int64.   item_ids: shape (N,), int64.   num_users, num_items: U and I.
+        weights_I: as for ``PopularNegatives``, with a sum times U below 2**63; None weighs all items alike.
     """
 
     def __init__(
-        self, user_ids: NDArray[np.int64], item_ids: NDArray[np.int64], *, num_users: int, num_items: int
+        self,
+        user_ids: NDArray[np.int64],
+        item_ids: NDArray[np.int64],
+        *,
+        num_users: int,
+        num_items: int,
+        weights_I: NDArray[np.int64] | None = None,
     ) -> None:
         users, items = np.divmod(np.unique(user_ids * num_items + item_ids), num_items)
         self._starts = np.searchsorted(users, np.arange(num_users + 1))
-        rank_of_item = np.arange(len(users)) - self._starts[users]
-        self._stride = num_items + 1
-        self._keys = users * self._stride + (items - rank_of_item)
-        self._free = num_items - np.diff(self._starts)
+        own = np.ones(len(items), dtype=np.int64) if weights_I is None else weights_I[items]
+        self._ends = None if weights_I is None else np.cumsum(weights_I)
+        total = num_items if self._ends is None else int(self._ends[-1])
+        before = items if self._ends is None else self._ends[items] - own
+        self._passed = np.concatenate([[0], np.cumsum(own)])
+        self._stride = total + 1
+        self._keys = users * self._stride + before - (self._passed[:-1] - self._passed[self._starts[users]])
+        self._free = total - np.diff(self._passed[self._starts])
 
     def has_any(self, user_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return whether each user has a free item left, shape of user_ids."""
+        """Return whether each user has a free item of some weight left, shape of user_ids."""
         return self._free[user_ids] > 0
 
     def draw(self, users_B: NDArray[np.int64], per_positive: int, source: RandomSource) -> NDArray[np.int64]:
@@ -143,8 +170,31 @@ class UnseenNegatives:
         users = np.repeat(users_B, per_positive)
         free = self._free[users]
         if isinstance(source, np.random.Generator):
-            ranks = source.integers(0, free, dtype=np.int64)
+            points = source.integers(0, free, dtype=np.int64)
         else:
-            ranks = source.randint(0, free, dtype=np.int64)
-        below = np.searchsorted(self._keys, users * self._stride + ranks, side="right") - self._starts[users]
-        return ranks + below
+            points = source.randint(0, free, dtype=np.int64)
+        passed = np.searchsorted(self._keys, users * self._stride + points, side="right")
+        points = points + self._passed[passed] - self._passed[self._starts[users]]
+        return points if self._ends is None else _items_at(self._ends, points)
+
+
+def popularity_weights(counts_I: NDArray[np.integer[Any]], alpha: float, *, num_users: int) -> NDArray[np.int64]:
+    """Return counts^alpha in whole numbers, which a draw adds up without rounding.
+
+    They are scaled to a sum of about 2**62 / U, 2**50 at most, so that a user's number and a point fit one int64; an
+    item of a count above 0 weighs at least 1, one of count 0 is never drawn (with alpha 0 as often as any).
+
+    Args:
+        counts_I: how often each item occurs, shape (I,), not all 0.
+        alpha: 0 for equal chances, 1 for chances in proportion to the counts.
+        num_users: U.
+    """
+    powers = counts_I.astype(np.float64) ** alpha
+    largest_sum = min(2**50, 2**62 // max(num_users, 1) - len(powers))
+    weights: NDArray[np.int64] = np.floor(powers * (largest_sum / powers.sum())).astype(np.int64)
+    return np.maximum(weights, (powers > 0).astype(np.int64))
+
+
+def _items_at(ends_I: NDArray[np.int64], points: NDArray[np.int64]) -> NDArray[np.int64]:
+    items: NDArray[np.int64] = np.searchsorted(ends_I, points, side="right")
+    return items

@@ -16,7 +16,7 @@ from torch import nn
 from model.factorization.base import FactorizationModel
 from model.factorization.persistent import OptimizerFunction
 from model.factorization.representations import SoftmaxNet
-from model.factorization.settings import whole
+from model.factorization.settings import POPULARITY, UNIFORM, known_negatives, non_negative, whole
 from model.interactions import Interactions
 from model.losses import LOSSES
 from model.sampling import RandomSource
@@ -58,6 +58,10 @@ class ImplicitFactorizationModel(FactorizationModel[FitTask]):
         use_weights: a batch's loss is sum(w * loss) / sum(w) where the interactions carry weights.
         exclude_positives: negatives are drawn among the items the user has not interacted with (in the interactions of
             that fit). Users who have every item are left out of the training.
+        negatives: ``uniform``, every item with equal chance, or ``popularity``, in proportion to how often the item
+            occurs in the interactions of that fit, to the power of ``negative_alpha``; an item that does not occur is
+            then no negative.
+        negative_alpha: 0 or more.
         solver: ``autograd``, or ``pooled`` or its settings, ``PooledSoftmax(...)``, for the loss ``softmax``: many
             negatives shared by a batch, always without the user's own items. The score is then that of
             ``representations.SoftmaxNet``, and the step size falls to zero within each fit.
@@ -85,12 +89,18 @@ class ImplicitFactorizationModel(FactorizationModel[FitTask]):
         *,
         use_weights: bool = False,
         exclude_positives: bool = False,
+        negatives: str = "uniform",
+        negative_alpha: SupportsFloat = 0.75,
         solver: str | PooledSoftmax | Mapping[str, Any] = "autograd",
     ) -> None:
         self._num_negative_samples = whole("num_negative_samples", num_negative_samples, at_least=1)
         self._exclude_positives = exclude_positives
+        self._negatives = known_negatives(negatives)
+        self._negative_alpha = non_negative("negative_alpha", negative_alpha)
         # Plain values, so that a saved model holds them.
         self._solver = _known_solver(solver)
+        if self._pooled is not None and self._negatives != UNIFORM:
+            raise ValueError(f"the pooled solver draws its pool uniformly: it takes no negatives={self._negatives!r}")
         if self._pooled is not None and (representation is not None or optimizer_func is not None or sparse):
             raise ValueError(
                 "the pooled solver has its own net and optimizer: it takes no representation, optimizer_func or sparse"
@@ -144,6 +154,7 @@ class ImplicitFactorizationModel(FactorizationModel[FitTask]):
             use_weights=self._use_weights,
             exclude_positives=self._exclude_positives or self._pooled is not None,
             with_known=self._pooled is not None,
+            popularity_alpha=self._negative_alpha if self._negatives == POPULARITY else None,
         )
 
     def _epochs(

@@ -9,6 +9,8 @@ from typing import SupportsFloat, SupportsIndex
 
 import torch
 
+UNIFORM, POPULARITY = "uniform", "popularity"
+
 
 def known_loss(loss: str, losses: Collection[str]) -> str:
     """Return the name of a loss, with underscores for spaces.   Raises: ValueError if it is not one of them."""
@@ -16,6 +18,13 @@ def known_loss(loss: str, losses: Collection[str]) -> str:
     if name not in losses:
         raise ValueError(f"loss {loss!r} is not one of {', '.join(losses)}")
     return name
+
+
+def known_negatives(negatives: str) -> str:
+    """Return how negatives are drawn.   Raises: ValueError if it is neither uniform nor popularity."""
+    if negatives not in {UNIFORM, POPULARITY}:
+        raise ValueError(f"negatives {negatives!r} is not one of {UNIFORM}, {POPULARITY}")
+    return negatives
 
 
 def whole(name: str, value: SupportsIndex, *, at_least: int) -> int:

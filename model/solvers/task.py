@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from model.evaluation.items_by_user import ItemsByUser
 from model.interactions import Interactions, checked_ids
-from model.sampling import Negatives, UniformNegatives, UnseenNegatives
+from model.sampling import Negatives, PopularNegatives, UniformNegatives, UnseenNegatives, popularity_weights
 
 _log = logging.getLogger(__name__)
 
@@ -77,11 +77,13 @@ def make_task(
     use_weights: bool,
     exclude_positives: bool,
     with_known: bool = False,
+    popularity_alpha: float | None = None,
 ) -> FitTask:
     """Check the interactions against the sizes of a model and lay them out for a solver.
 
     Left out are rows of weight 0 and, when positives are excluded, rows of users who have interacted with every item:
-    there is nothing to contrast these with.
+    there is nothing to contrast these with. Negatives are drawn uniformly, or by the popularity of items in these
+    interactions to the power of ``popularity_alpha``.
 
     Raises: ValueError for an id outside 0..num_users-1 or 0..num_items-1 (users are checked first) and for weights that
         are not finite, negative, or all zero.
@@ -90,9 +92,13 @@ def make_task(
     weights = _checked_weights(interactions) if use_weights else None
     known = ItemsByUser.from_pairs(users, items, num_users=num_users) if with_known else None
     kept = np.ones(len(users), dtype=np.bool_) if weights is None else weights > 0
-    negatives: Negatives = UniformNegatives(num_items)
+    weights_I = None
+    if popularity_alpha is not None:
+        counts_I = np.bincount(items, minlength=num_items)
+        weights_I = popularity_weights(counts_I, popularity_alpha, num_users=num_users)
+    negatives: Negatives = UniformNegatives(num_items) if weights_I is None else PopularNegatives(weights_I)
     if exclude_positives:
-        unseen = UnseenNegatives(users, items, num_users=num_users, num_items=num_items)
+        unseen = UnseenNegatives(users, items, num_users=num_users, num_items=num_items, weights_I=weights_I)
         contrasted = unseen.has_any(users)
         if not contrasted.all():
             _log.warning(

@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.sampling import (
+    PopularNegatives,
     RandomSource,
     UniformNegatives,
     UnseenNegatives,
     as_random_source,
     plain_random_state,
+    popularity_weights,
     restored_random_state,
     sample_items,
 )
@@ -72,21 +74,25 @@ def test_uniform_negatives_are_one_plain_draw() -> None:
     pairs=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 7)), min_size=1, max_size=60),
     seed=st.integers(0, 2**32 - 1),
     legacy=st.booleans(),
+    alpha=st.sampled_from([None, 0.0, 0.75, 3.0]),
 )
 def test_unseen_negatives_never_are_positives_of_their_user(
-    pairs: list[tuple[int, int]], seed: int, legacy: bool
+    pairs: list[tuple[int, int]], seed: int, legacy: bool, alpha: float | None
 ) -> None:
     users, items = np.array(pairs).T
-    sampler = UnseenNegatives(users, items, num_users=6, num_items=8)
+    counts = np.bincount(items, minlength=8)
+    weights = None if alpha is None else popularity_weights(counts, alpha, num_users=6)
+    sampler = UnseenNegatives(users, items, num_users=6, num_items=8, weights_I=weights)
     everyone = np.arange(6)
-    seen_counts = np.array([len({item for user, item in pairs if user == number}) for number in everyone])
-    assert np.array_equal(sampler.has_any(everyone), seen_counts < 8)
+    drawable = set(range(8)) if not alpha else set(items.tolist())
+    free = [drawable - {item for user, item in pairs if user == number} for number in everyone]
+    assert sampler.has_any(everyone).tolist() == [bool(items) for items in free]
     asked = everyone[sampler.has_any(everyone)]
     source: RandomSource = np.random.RandomState(seed) if legacy else np.random.default_rng(seed)
     drawn = sampler.draw(asked, 20, source).reshape(len(asked), 20)
     assert ((drawn >= 0) & (drawn < 8)).all()
     for user, negatives in zip(asked, drawn, strict=True):
-        assert not {(user, negative) for negative in negatives} & set(pairs)
+        assert set(negatives.tolist()) <= free[user]
 
 
 def test_unseen_negatives_are_uniform_over_the_free_items() -> None:
@@ -96,6 +102,36 @@ def test_unseen_negatives_are_uniform_over_the_free_items() -> None:
     assert counts[[0, 3, 4]].tolist() == [0, 0, 0]
     # 3000 expected of each, standard deviation 45
     assert (np.abs(counts[[1, 2, 5]] - 3000) < 200).all()
+
+
+@pytest.mark.parametrize("make", SOURCES)
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+def test_popular_negatives_are_drawn_in_proportion_to_the_power_of_their_counts(
+    alpha: float, make: Callable[[int], RandomSource]
+) -> None:
+    counts = np.array([16, 1, 0, 9, 4])
+    expected = np.array([1.0] * 5) if alpha == 0 else counts**alpha
+    sampler = PopularNegatives(popularity_weights(counts, alpha, num_users=3))
+    drawn = np.bincount(sampler.draw(np.array([0, 1]), 15_000, make(0)), minlength=5)
+    # Standard deviations are below 90.
+    np.testing.assert_allclose(drawn, 30_000 * expected / expected.sum(), atol=360)
+    assert (drawn[expected == 0] == 0).all()
+
+
+def test_popular_negatives_keep_their_proportions_among_the_free_items() -> None:
+    weights = popularity_weights(np.array([5, 1, 7, 3, 2]), 1.0, num_users=2)
+    users, items = np.array([0, 1, 1]), np.array([1, 0, 2])
+    sampler = UnseenNegatives(users, items, num_users=2, num_items=5, weights_I=weights)
+    drawn = np.bincount(sampler.draw(np.array([1]), 12_000, np.random.RandomState(0)), minlength=5)
+    np.testing.assert_allclose(drawn, [0, 2000, 0, 6000, 4000], atol=220)
+
+
+def test_weights_of_a_large_catalogue_with_many_users_stay_within_int64() -> None:
+    counts = np.arange(1_000_000)
+    weights = popularity_weights(counts, 0.75, num_users=10_000_000)
+    assert 0 < int(weights.sum()) * 10_000_000 < 2**63
+    assert weights[0] == 0
+    assert (weights[1:] > 0).all()
 
 
 class Dice(np.random.RandomState):

@@ -52,6 +52,8 @@ def assert_same_bits(left: ImplicitFactorizationModel, right: ImplicitFactorizat
         ("num_negative_samples", 0, "num_negative_samples is 0; it must be at least 1"),
         ("l2", -0.1, r"l2 is -0\.1; it must be finite and 0 or more"),
         ("l2", float("nan"), "l2 is nan"),
+        ("negatives", "hard", "negatives 'hard' is not one of uniform, popularity"),
+        ("negative_alpha", -0.5, r"negative_alpha is -0\.5"),
         ("learning_rate", float("inf"), "learning_rate is inf"),
         ("learning_rate", -1, r"learning_rate is -1\.0"),
     ],

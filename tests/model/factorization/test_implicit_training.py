@@ -28,7 +28,14 @@ def random_interactions(count: int, num_users: int = 6, num_items: int = 9) -> I
     return Interactions(users, items, num_users=num_users, num_items=num_items)
 
 
-@pytest.mark.parametrize("settings", [{}, {"sparse": True}, {"exclude_positives": True}], ids=str)
+POPULAR = {"negatives": "popularity"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"sparse": True}, {"exclude_positives": True}, POPULAR, POPULAR | {"exclude_positives": True}],
+    ids=str,
+)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_checkerboard_is_learnt_and_the_items_held_back_are_found(loss: str, settings: dict[str, Any]) -> None:
     side = 16
@@ -304,6 +311,17 @@ def test_excluded_positives_are_never_pushed_down() -> None:
     assert (rises[:, 1] > 0).all()
     assert rises[0, 0] > rises[0, 2]
     assert rises[1, 2] > rises[1, 0]
+
+
+@pytest.mark.parametrize("exclude_positives", [False, True])
+def test_with_negatives_by_popularity_an_item_nobody_chose_is_never_pushed_down(exclude_positives: bool) -> None:
+    interactions = Interactions([0, 0, 1, 1], [0, 1, 1, 2], num_items=5)
+    model = ImplicitFactorizationModel(
+        "logistic", n_iter=9, random_state=0, negatives="popularity", exclude_positives=exclude_positives
+    )
+    model.fit(interactions)
+    assert (model.item_biases[:3] != 0).all()
+    assert (model.item_biases[3:] == 0).all()
 
 
 def test_adaptive_hinge_scores_a_users_negatives_with_that_user() -> None:

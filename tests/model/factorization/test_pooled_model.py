@@ -119,6 +119,7 @@ def test_one_user_one_item_and_a_user_who_has_everything_fit(
     [
         ({"loss": "bpr", "solver": "pooled"}, "'bpr' is not one of softmax"),
         ({"loss": "warp", "solver": PooledSoftmax()}, "'warp' is not one of softmax"),
+        ({"loss": "softmax", "solver": "pooled", "negatives": "popularity"}, "takes no negatives='popularity'"),
         ({"loss": "softmax", "solver": "als"}, "'als'"),
         ({"loss": "softmax", "solver": "pooled", "sparse": True}, "takes no .*sparse"),
         ({"loss": "softmax", "solver": "pooled", "representation": BilinearNet(2, 2)}, "takes no representation"),
