@@ -38,6 +38,13 @@ def as_random_source(random_state: RandomSource | SupportsIndex | None) -> Rando
     return np.random.RandomState(seed)
 
 
+def drawn_seed(source: RandomSource) -> int:
+    """Take one integer out of -10**8..10**8 - 1 from the source."""
+    if isinstance(source, np.random.Generator):
+        return int(source.integers(-(10**8), 10**8))
+    return int(source.randint(-(10**8), 10**8))
+
+
 def plain_random_state(source: RandomSource) -> dict[str, Any]:
     """Return the state of a RandomState or Generator as plain values.
 

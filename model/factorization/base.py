@@ -7,9 +7,11 @@ Shapes: U users, I items, D dimension.
 from __future__ import annotations
 
 import math
+import time
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator
-from typing import Generic, SupportsFloat, SupportsIndex, TypeVar
+from contextlib import suppress
+from typing import ClassVar, Generic, SupportsFloat, SupportsIndex, TypeVar
 
 import numpy as np
 import torch
@@ -17,11 +19,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from model.errors import NotFittedError
+from model.factorization.growth import take_over
 from model.factorization.persistent import OptimizerFunction, PersistentModel
 from model.factorization.representations import BilinearNet
 from model.factorization.settings import available_cuda, known_loss, non_negative, whole
+from model.factorization.stopping import BestEpoch, TimeIsUpError, timed
 from model.interactions import Interactions, checked_ids
-from model.sampling import RandomSource, as_random_source
+from model.sampling import RandomSource, as_random_source, drawn_seed
 from model.solvers import autograd
 from model.solvers.optimizers import default_optimizer
 from model.solvers.task import Task
@@ -33,10 +37,12 @@ AnyTask = TypeVar("AnyTask", bound=Task)
 class FactorizationModel(PersistentModel, Generic[AnyTask]):
     """Settings, tables, optimizer and random state of a factorization model, and all that does not depend on its data.
 
-    A model says what it is fitted to (``_task``), by which solver (``_epochs``), and what a score stands for
-    (``_predictions``). The arguments are described where they are public: ``implicit.ImplicitFactorizationModel``,
-    ``explicit.ExplicitFactorizationModel``.
+    A model says what it is fitted to (``_task``), by which solver (``_epochs``), what a score stands for
+    (``_predictions``) and how held out interactions are predicted (``_judged``). The arguments are described where they
+    are public: ``implicit.ImplicitFactorizationModel``, ``explicit.ExplicitFactorizationModel``.
     """
+
+    _higher_is_better: ClassVar[bool]
 
     def __init__(
         self,
@@ -68,8 +74,9 @@ class FactorizationModel(PersistentModel, Generic[AnyTask]):
         self._use_weights = use_weights
 
         self._random_state = as_random_source(random_state)
-        self._seed = _drawn_seed(self._random_state)
+        self._seed = drawn_seed(self._random_state)
         self._loss_history: list[float] = []
+        self._validation_history: list[float] = []
         self._num_users = 0
         self._num_items = 0
         self._net: nn.Module | None = None
@@ -85,6 +92,10 @@ class FactorizationModel(PersistentModel, Generic[AnyTask]):
         *,
         on_epoch: Callable[[int, float], bool | None] | None = None,
         on_batch: Callable[[], None] | None = None,
+        validation: Interactions | None = None,
+        patience: SupportsIndex | None = None,
+        time_budget: SupportsFloat | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Train for ``n_iter`` epochs, from where the last fit ended.
 
@@ -94,6 +105,12 @@ class FactorizationModel(PersistentModel, Generic[AnyTask]):
             on_epoch: called after each epoch with its number in this fit, from 1, and its loss; returning True ends
                 the fit normally.
             on_batch: called after each batch; an exception it raises ends the fit and reaches the caller.
+            validation: interactions held out, judged after each epoch (``validation_history``). When the fit has ended
+                normally, net and optimizer are those of its best epoch.
+            patience: end the fit after so many epochs without a better one; needs ``validation``.
+            time_budget: end the fit normally after the batch in which so many seconds have passed. An epoch that was
+                cut short has no entry in the histories.
+            clock: what tells the seconds.
 
         Raises:
             ValueError: an id the model has no row for, a rating outside its limits, or a weight that is not finite,
@@ -102,20 +119,57 @@ class FactorizationModel(PersistentModel, Generic[AnyTask]):
                 no error.
             TypeError: a model of ratings was given none; nothing has changed.
         """
-        task = self._task(
-            interactions,
-            num_users=self._num_users or interactions.num_users,
-            num_items=self._num_items or interactions.num_items,
-        )
+        users, items = self._num_users or interactions.num_users, self._num_items or interactions.num_items
+        if validation is not None:
+            self._task(validation, num_users=users, num_items=items)
+        elif patience is not None:
+            raise ValueError("patience needs validation: interactions to judge the epochs by")
+        patience = None if patience is None else whole("patience", patience, at_least=1)
+        budget = None if time_budget is None else non_negative("time_budget", time_budget)
+        task = self._task(interactions, num_users=users, num_items=items)
         net, optimizer = self._initialised(interactions)
-        for epoch, loss in enumerate(self._epochs(task, net, optimizer, on_batch), start=1):
-            if verbose:
-                print(f"Epoch {epoch}: loss {loss}")  # noqa: T201 - what verbose asks for
-            if not math.isfinite(loss):
-                raise ValueError(f"the loss of epoch {epoch} is {loss}: a lower learning_rate may keep it finite")
-            self._loss_history.append(loss)
-            if on_epoch is not None and on_epoch(epoch, loss):
-                return
+        best = BestEpoch(net, optimizer, higher_is_better=self._higher_is_better, patience=patience)
+        epochs = self._epochs(task, net, optimizer, timed(on_batch, budget=budget, clock=clock))
+        with suppress(TimeIsUpError):
+            for epoch, loss in enumerate(epochs, start=1):
+                self._report(epoch, loss, verbose=verbose)
+                if validation is not None:
+                    self._validation_history.append(self._judged(validation, interactions))
+                    best.judged(self._validation_history[-1])
+                if (on_epoch is not None and on_epoch(epoch, loss)) or best.exhausted:
+                    break
+        best.restore()
+
+    def _report(self, epoch: int, loss: float, *, verbose: bool) -> None:
+        if verbose:
+            print(f"Epoch {epoch}: loss {loss}")  # noqa: T201 - what verbose asks for
+        if not math.isfinite(loss):
+            raise ValueError(f"the loss of epoch {epoch} is {loss}: a lower learning_rate may keep it finite")
+        self._loss_history.append(loss)
+
+    def grow(self, *, num_users: SupportsIndex | None = None, num_items: SupportsIndex | None = None) -> None:
+        """Make room for more users and items; what was trained stays, the optimizer's moments too.
+
+        New rows start as those of a fresh net, with moments of zero. One integer is taken from the random state. The
+        next fit goes on with tables of the new sizes.
+
+        Args:
+            num_users, num_items: the new sizes, at least the present ones; None leaves a size as it is.
+        Raises: NotFittedError before the first fit; ValueError for a smaller size, or with a ``representation``.
+        """
+        old_net = self._fitted()
+        if self._representation is not None or self._optimizer is None:
+            raise ValueError("a representation has its own size: only the default net can grow")
+        users = self._num_users if num_users is None else whole("num_users", num_users, at_least=self._num_users)
+        items = self._num_items if num_items is None else whole("num_items", num_items, at_least=self._num_items)
+        if (users, items) == (self._num_users, self._num_items):
+            return
+        # Another seed: with the first one, new rows would repeat numbers that old rows started from.
+        self._seed = drawn_seed(self._random_state)
+        net, optimizer = self._make(users, items)
+        take_over(net, optimizer, old_net=old_net, old_optimizer=self._optimizer)
+        self._net, self._optimizer = net, optimizer
+        self._num_users, self._num_items = users, items
 
     @abstractmethod
     def _task(self, interactions: Interactions, *, num_users: int, num_items: int) -> AnyTask:
@@ -126,6 +180,10 @@ class FactorizationModel(PersistentModel, Generic[AnyTask]):
         self, task: AnyTask, net: nn.Module, optimizer: torch.optim.Optimizer, on_batch: Callable[[], None] | None
     ) -> Iterator[float]:
         """The losses of one epoch after another, as a solver trains."""
+
+    @abstractmethod
+    def _judged(self, validation: Interactions, train: Interactions) -> float:
+        """How well the model, trained on ``train``, predicts ``validation``."""
 
     def _predictions(self, scores: Tensor) -> Tensor:
         """What ``predict`` returns for scores."""
@@ -146,7 +204,7 @@ class FactorizationModel(PersistentModel, Generic[AnyTask]):
                 with another number of items.
             TypeError: ids that are not numbers.
         """
-        net = self._fitted()
+        self._fitted()
         users = checked_ids(user_ids, kind="user", count=self._num_users, holder="this model").reshape(-1)
         if item_ids is None:
             items = np.arange(self._num_items)
@@ -160,17 +218,24 @@ class FactorizationModel(PersistentModel, Generic[AnyTask]):
                 f"{len(users)} users and {asked}: give one user alone (scores of all items), one user and k items, "
                 "or k users and k items (the scores of k pairs)"
             )
+        return cpu(self._predictions(self._pair_scores(users, items))).numpy()
+
+    def _pair_scores(self, users: NDArray[np.int64], items: NDArray[np.int64]) -> Tensor:
+        net = self._fitted()
         with evaluation_mode(net), torch.no_grad(), threads_for(len(users) * self._embedding_dim):
-            pair_scores = autograd.scores(
+            return autograd.scores(
                 net, gpu(torch.tensor(users), self._use_cuda), gpu(torch.tensor(items), self._use_cuda)
             )
-            predictions = self._predictions(pair_scores)
-        return cpu(predictions).numpy()
 
     @property
     def loss_history(self) -> list[float]:
         """The loss of every epoch so far, over all fits; a copy."""
         return list(self._loss_history)
+
+    @property
+    def validation_history(self) -> list[float]:
+        """The judgement of every epoch of the fits with ``validation``; a copy."""
+        return list(self._validation_history)
 
     @property
     def user_vectors(self) -> NDArray[np.float32]:
@@ -233,9 +298,3 @@ class FactorizationModel(PersistentModel, Generic[AnyTask]):
         if not isinstance(weight, Tensor) or weight.ndim != 2 or weight.shape[0] != rows:
             raise AttributeError(f"{type(net).__name__} has no table {name}.weight of {rows} rows")
         return cpu(weight.detach()).to(torch.float32).numpy().copy()
-
-
-def _drawn_seed(source: RandomSource) -> int:
-    if isinstance(source, np.random.Generator):
-        return int(source.integers(-(10**8), 10**8))
-    return int(source.randint(-(10**8), 10**8))

@@ -7,7 +7,7 @@ Shapes: N interactions, U users, I items, D dimension.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import SupportsFloat, SupportsIndex
+from typing import ClassVar, SupportsFloat, SupportsIndex
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from model.losses import RATING_LOSSES
 from model.sampling import RandomSource
 from model.solvers import autograd
 from model.solvers.task import RatingTask, make_rating_task
+from model.torch_utils import cpu
 
 
 class ExplicitFactorizationModel(FactorizationModel[RatingTask]):
@@ -51,6 +52,8 @@ class ExplicitFactorizationModel(FactorizationModel[RatingTask]):
 
     Raises: ValueError or TypeError for an argument outside its limits, before the random state is touched.
     """
+
+    _higher_is_better: ClassVar[bool] = False
 
     def __init__(  # noqa: PLR0917 - the arguments and their order are Spotlight's
         self,
@@ -101,6 +104,13 @@ class ExplicitFactorizationModel(FactorizationModel[RatingTask]):
         return autograd.rating_epochs(
             task, net, optimizer, random_source=self._random_state, use_cuda=self._use_cuda, on_batch=on_batch
         )
+
+    def _judged(self, validation: Interactions, train: Interactions) -> float:  # noqa: ARG002 - rankings need it
+        """The mean loss of the ratings in ``validation``."""
+        held_out = self._task(validation, num_users=self._num_users, num_items=self._num_items)
+        scores = cpu(self._pair_scores(held_out.user_ids, held_out.item_ids))
+        weights = None if held_out.weights is None else torch.from_numpy(held_out.weights)
+        return float(RATING_LOSSES[self._loss](torch.from_numpy(held_out.ratings), scores, weights))
 
     def _predictions(self, scores: Tensor) -> Tensor:
         if self._loss == "poisson":

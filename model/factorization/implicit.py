@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, SupportsFloat, SupportsIndex
+from typing import Any, ClassVar, SupportsFloat, SupportsIndex
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
+from model.evaluation.items_by_user import ItemsByUser
+from model.evaluation.ranking import ScoreBatch
+from model.evaluation.report import evaluate
 from model.factorization.base import FactorizationModel
 from model.factorization.persistent import OptimizerFunction
 from model.factorization.representations import SoftmaxNet
@@ -71,6 +76,8 @@ class ImplicitFactorizationModel(FactorizationModel[FitTask]):
 
     Raises: ValueError or TypeError for an argument outside its limits, before the random state is touched.
     """
+
+    _higher_is_better: ClassVar[bool] = True
 
     def __init__(  # noqa: PLR0917 - the arguments and their order are Spotlight's
         self,
@@ -174,6 +181,29 @@ class ImplicitFactorizationModel(FactorizationModel[FitTask]):
         return autograd.epochs(
             task, net, optimizer, random_source=self._random_state, use_cuda=self._use_cuda, on_batch=on_batch
         )
+
+    def _judged(self, validation: Interactions, train: Interactions) -> float:
+        """NDCG@20 over all items the user has not interacted with in ``train``, the mean over the users."""
+        test, seen = (
+            ItemsByUser.from_pairs(part.user_ids, part.item_ids, num_users=self._num_users)
+            for part in (validation, train)
+        )
+
+        return float(evaluate(self._scores_of_all_items(), test, seen=seen).ndcg.mean())
+
+    def _scores_of_all_items(self) -> ScoreBatch:
+        net = self._fitted()
+        if self._representation is not None:
+            return lambda users_B: np.stack([self.predict(int(user)) for user in users_B])
+        users_UD, items_ID = self.user_vectors, self.item_vectors
+        biases_I = 0.0 if getattr(net, "item_biases", None) is None else self.item_biases
+
+        def score_batch(users_B: NDArray[np.int64]) -> NDArray[np.float32]:
+            # Without the user's bias, which moves all items alike.
+            scores_BI: NDArray[np.float32] = users_UD[users_B] @ items_ID.T + biases_I
+            return scores_BI
+
+        return score_batch
 
 
 def _known_solver(solver: str | PooledSoftmax | Mapping[str, Any]) -> str | dict[str, Any]:

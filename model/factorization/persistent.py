@@ -22,6 +22,9 @@ OptimizerFunction = Callable[[Iterator[nn.Parameter]], torch.optim.Optimizer]
 # Arguments that are code: a folder holds the tensors of their state, and they are given again.
 _CODE = ("representation", "optimizer_func")
 
+# What a model has besides its arguments, its net and its optimizer.
+_KEPT = ("seed", "random_state", "loss_history", "validation_history", "num_users", "num_items")
+
 
 class PersistentModel(ABC):
     """Saving and loading for a model that keeps the constructor's argument NAME as ``_NAME``."""
@@ -32,6 +35,7 @@ class PersistentModel(ABC):
     _random_state: RandomSource
     _seed: int
     _loss_history: list[float]
+    _validation_history: list[float]
     _num_users: int
     _num_items: int
     _net: nn.Module | None
@@ -48,7 +52,7 @@ class PersistentModel(ABC):
         state = self.__getstate__()
         settings = {name: state[f"_{name}"] for name in _settings(type(self))}
         given = [name for name in _CODE if state[f"_{name}"] is not None]
-        kept = {name: state[f"_{name}"] for name in ("seed", "random_state", "loss_history", "num_users", "num_items")}
+        kept = {name: state[f"_{name}"] for name in _KEPT}
         fitted = {"net": None if self._net is None else dict(self._net.state_dict()), "optimizer": state["_optimizer"]}
         write_saved(Path(folder), {"settings": settings, "given": given, **kept, **fitted}, kind=type(self).__name__)
 
@@ -88,6 +92,7 @@ class PersistentModel(ABC):
             model._random_state = restored_random_state(state["random_state"])
             model._seed = whole("seed", state["seed"], at_least=-(10**8))
             model._loss_history = [float(loss) for loss in state["loss_history"]]
+            model._validation_history = [float(value) for value in state["validation_history"]]
             model._num_users = whole("num_users", state["num_users"], at_least=0)
             model._num_items = whole("num_items", state["num_items"], at_least=0)
             if state["net"] is None:
