@@ -19,7 +19,7 @@ PIP   := $(BIN)/python -m pip --disable-pip-version-check
 READY := $(VENV)/.ready
 
 # Pins that stand in a lock are kept while they fit; `make lock ARGS=--upgrade` moves them.
-COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+COMPILE := $(BIN)/uv pip compile --no-strip-extras --quiet --universal --python-version 3.11 --generate-hashes \
            --no-emit-index-url --custom-compile-command 'make lock'
 # Takes torch out of the resolution: pip installs it first, from whichever index suits the machine.
 NO_TORCH := echo "torch==$(TORCH_VERSION) ; python_version < '0'"
