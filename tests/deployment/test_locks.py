@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ("requirements.lock", "requirements-runtime.lock", "requirements-build.lock")
+PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:\[(?P<extras>[^\]]*)\])?==(?P<version>[^ ;\\]+)")
 UNLOCKED = "bench"  # what only comparisons need: neither a test nor an installation asks for it
 APART = "torch"  # its builds differ from machine to machine, so that no one hash would fit
 
@@ -21,9 +22,15 @@ def pins(lock: str) -> dict[str, set[str]]:
     """Name -> versions; several where they differ by Python version."""
     found: dict[str, set[str]] = {}
     for line in (ROOT / lock).read_text(encoding="utf-8").splitlines():
-        if match := re.match(r"([A-Za-z0-9._-]+)==([^ ;\\]+)", line):
-            found.setdefault(canonicalize_name(match[1]), set()).add(match[2])
+        if match := PIN.match(line):
+            found.setdefault(canonicalize_name(match["name"]), set()).add(match["version"])
     return found
+
+
+def pinned_extras(lock: str) -> dict[str, set[str]]:
+    """Name -> extras it is pinned with."""
+    matches = map(PIN.match, (ROOT / lock).read_text(encoding="utf-8").splitlines())
+    return {canonicalize_name(match["name"]): set((match["extras"] or "").split(",")) for match in matches if match}
 
 
 def required(*extras: str) -> list[Requirement]:
@@ -54,7 +61,7 @@ def test_every_dependency_is_pinned_within_its_bounds(lock: str, requirements: l
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_what_the_dependencies_need_is_pinned_too(lock: str) -> None:
-    pinned = pins(lock)
+    pinned, extras = pins(lock), pinned_extras(lock)
     for name in pinned:
         try:
             texts = importlib.metadata.requires(name) or []
@@ -65,6 +72,8 @@ def test_what_the_dependencies_need_is_pinned_too(lock: str) -> None:
                 assert canonicalize_name(requirement.name) in pinned, (
                     f"{requirement.name}, which {name} needs, is not in {lock}"
                 )
+                # pip would look for them itself, find a newer release, and refuse that one for want of a hash.
+                assert requirement.extras <= extras[canonicalize_name(requirement.name)], f"{requirement} in {lock}"
 
 
 def test_the_image_installs_the_versions_that_were_tested() -> None:
@@ -78,7 +87,7 @@ def test_the_image_installs_the_versions_that_were_tested() -> None:
 def test_every_pin_has_hashes_and_nothing_names_a_place(lock: str) -> None:
     text = (ROOT / lock).read_text(encoding="utf-8")
     for block in re.split(r"\n(?=[A-Za-z0-9])", text):
-        if re.match(r"[A-Za-z0-9._-]+==", block):
+        if PIN.match(block):
             assert "--hash=sha256:" in block, block.splitlines()[0]
     for place in ("://", "--index-url", "--find-links", "file:", " /"):
         assert place not in text
