@@ -17,6 +17,8 @@ from app.cli.train import summary_of
 from app.training.run import TrainingOutcome
 from tests.command_line import ROOT, CommandLine
 
+pytestmark = pytest.mark.slow  # each starts a process of its own
+
 NOWHERE = "postgresql://likewise:open-sesame@127.0.0.1:9/likewise"
 
 
