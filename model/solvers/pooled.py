@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.factorization.representations import SoftmaxNet
-from model.sampling import RandomSource
+from model.sampling import RandomSource, sample_items
 from model.solvers.blocks import Blocks
 from model.solvers.optimizers import RowAdam
 from model.solvers.settings import PooledSoftmax
@@ -40,6 +40,9 @@ from model.torch_utils import gpu, threads_for
 
 MASKED = -1e9
 """A logit whose exponential is zero, and which no sum turns into NaN as minus infinity would."""
+
+# An epoch draws from generators of its own, seeded by one of so many numbers.
+SEEDS = 2**31
 
 
 def epochs(
@@ -59,10 +62,7 @@ def epochs(
     """
     run = _Run(task, net, optimizer, settings, use_cuda=use_cuda)
     for _ in range(task.n_iter):
-        if isinstance(random_source, np.random.Generator):
-            seed = int(random_source.integers(2**31))
-        else:
-            seed = int(random_source.randint(2**31))
+        seed = int(sample_items(SEEDS, 1, random_source)[0])
         with torch.no_grad(), threads_for(run.elements):
             loss = run.epoch(seed, on_batch)
         yield loss
@@ -122,10 +122,9 @@ class _Run:
 
     def epoch(self, seed: int, on_batch: Callable[[], None] | None) -> float:
         """One pass over all interactions; the mean loss of one of them."""
-        self._host = np.random.default_rng(seed)
         self._generator = torch.Generator(device=self._device).manual_seed(seed)
         total = torch.zeros((), dtype=torch.float64, device=self._device)
-        for users, places in self._blocks.shuffled(self._host, self._batch_size):
+        for users, places in self._blocks.shuffled(np.random.default_rng(seed), self._batch_size):
             users_R, user_of_B = np.unique(users, return_inverse=True)
             places_B = torch.from_numpy(places).to(self._device)
             batch = _Batch(
@@ -174,15 +173,13 @@ class _Run:
         sums_R1 = shares_RK.sum(1, keepdim=True)
         # Were the pool the whole catalogue, the sum would be I / K times as large.
         log_sum_R = (sums_R1.log() + largest_R1)[:, 0] + math.log(self._num_items / len(pool_K))
-        # Where the pool holds only what the user has, there is nothing to contrast with.
-        contrasted_R = largest_R1[:, 0] > MASKED / 2
-        log_sum_R *= contrasted_R
+        # Where the pool holds only what the user has, there is nothing to contrast with, and nothing is learnt.
+        weights_B = weights_B * (largest_R1[:, 0] > MASKED / 2)[batch.user_of]
         loss = (weights_B * (settings.negative_weight * log_sum_R[batch.user_of] - positive_B)).sum()
 
         # Divided by the batch size and not by what is left in the last batch, so that all interactions weigh alike.
         pull_B = weights_B / self._batch_size
         push_R = torch.zeros_like(log_sum_R).index_add_(0, batch.user_of, pull_B).mul_(settings.negative_weight)
-        push_R *= contrasted_R
         shares_RK.mul_(push_R[:, None] / sums_R1)
         gradient_RD = torch.mm(shares_RK, pool.rows)
         gradient_RD.index_add_(0, batch.user_of, chosen.rows * pull_B[:, None], alpha=-1)

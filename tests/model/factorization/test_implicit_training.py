@@ -10,16 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from model import ImplicitFactorizationModel, Interactions
+from tests.model.factorization.checkerboard import checkerboard, learnt
 
 LOSSES = ["pointwise", "bpr", "hinge", "adaptive_hinge", "log_bpr", "logistic", "warp", "softmax"]
 OF_SAMPLES = ["adaptive_hinge", "warp", "softmax"]
-
-
-def checkerboard(side: int = 16) -> Interactions:
-    """Even users like even items, odd users odd items; of every user's items one is held back."""
-    pairs = [(u, i) for u in range(side) for i in range(side) if (u + i) % 2 == 0 and i != (u + 2) % side]
-    users, items = np.array(pairs).T
-    return Interactions(users, items, num_users=side, num_items=side)
 
 
 def random_interactions(count: int, num_users: int = 6, num_items: int = 9) -> Interactions:
@@ -38,20 +32,14 @@ POPULAR = {"negatives": "popularity"}
 )
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_checkerboard_is_learnt_and_the_items_held_back_are_found(loss: str, settings: dict[str, Any]) -> None:
-    side = 16
     model = ImplicitFactorizationModel(
         loss=loss, embedding_dim=2, n_iter=30, batch_size=32, learning_rate=0.05, random_state=0, **settings
     )
-    model.fit(checkerboard(side))
-    right, held_back_right = [], []
-    for user in range(side):
-        scores = model.predict(user)
-        others = scores[(user + 1) % 2 :: 2]
-        right.append((scores[user % 2 :: 2, None] > others).mean())
-        held_back_right.append((scores[(user + 2) % side] > others).mean())
-    # 0.5 is chance. Not 1: the items held back are drawn as negatives like any other.
-    assert np.mean(right) > 0.98
-    assert np.mean(held_back_right) > 0.9
+    model.fit(checkerboard())
+    right, held_back_right = learnt(model)
+    # Not 1: the items held back are drawn as negatives like any other.
+    assert right > 0.98
+    assert held_back_right > 0.9
     assert model.loss_history[-1] < 0.9 * model.loss_history[0]
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from model import BilinearNet, ImplicitFactorizationModel, Interactions
 from model.solvers.settings import PooledSoftmax
+from tests.model.factorization.checkerboard import checkerboard, learnt
 
 SETTINGS: list[dict[str, Any]] = [
     {},
@@ -23,13 +24,6 @@ SETTINGS: list[dict[str, Any]] = [
     {"block": 1},
     {"top_k": 8},
 ]
-
-
-def checkerboard(side: int = 16) -> Interactions:
-    """Even users like even items, odd users odd items; of every user's items one is held back."""
-    pairs = [(u, i) for u in range(side) for i in range(side) if (u + i) % 2 == 0 and i != (u + 2) % side]
-    users, items = np.array(pairs).T
-    return Interactions(users, items, num_users=side, num_items=side)
 
 
 def made(settings: dict[str, Any] | None = None, **arguments: Any) -> ImplicitFactorizationModel:
@@ -44,18 +38,11 @@ def bits(model: ImplicitFactorizationModel) -> list[NDArray[np.float32]]:
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_the_checkerboard_is_learnt_and_the_items_held_back_are_found(settings: dict[str, Any]) -> None:
-    side = 16
     model = made(settings)
-    model.fit(checkerboard(side))
-    right, held_back_right = [], []
-    for user in range(side):
-        scores = model.predict(user)
-        others = scores[(user + 1) % 2 :: 2]
-        right.append((scores[user % 2 :: 2, None] > others).mean())
-        held_back_right.append((scores[(user + 2) % side] > others).mean())
-    assert np.mean(right) > 0.98
-    # 0.5 is chance.
-    assert np.mean(held_back_right) > 0.9
+    model.fit(checkerboard())
+    right, held_back_right = learnt(model)
+    assert right > 0.98
+    assert held_back_right > 0.9
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
