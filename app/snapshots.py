@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from app.db.watermark import Watermark
 from model.histories import Histories
-from model.manifest import MANIFEST
 from model.served import ServedModel
 from model.snapshot import Snapshot, SnapshotError, load_snapshot, write_snapshot
 
@@ -79,11 +78,8 @@ class SnapshotStore:
             raise SnapshotError(Path(folder), "folder", "its name is no plain name")
         snapshot_folder = self.folder("model", folder)
         snapshot = load_snapshot(snapshot_folder, kind="model", store_id=store_id, verify=verify)
-        beta = snapshot.facts.get("beta")
-        if not isinstance(beta, int | float) or isinstance(beta, bool):
-            raise SnapshotError(snapshot_folder, MANIFEST, "facts.beta is not a number")
         try:
-            return ServedModel.from_arrays(snapshot.arrays, beta=float(beta)), snapshot
+            return ServedModel.from_arrays(snapshot.arrays), snapshot
         except ValueError as error:
             raise SnapshotError(snapshot_folder, "arrays", str(error)) from error
 

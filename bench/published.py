@@ -52,13 +52,13 @@ def quality(
     made: ImplicitFactorizationModel, train: Interactions, test: Interactions, *, most_users: int | None
 ) -> dict[str, float]:
     """Means over the users with items in the test; over so many of them, evenly spread, if that is given."""
-    users, items = made.user_vectors, made.item_vectors
+    users, items, biases = made.user_vectors, made.item_vectors, made.item_biases
     seen = ItemsByUser.from_pairs(train.user_ids, train.item_ids, num_users=train.num_users)
     wanted = ItemsByUser.from_pairs(test.user_ids, test.item_ids, num_users=train.num_users)
     judged = np.flatnonzero(np.diff(wanted.indptr))
     if most_users is not None:
         judged = judged[:: max(1, len(judged) // most_users)]
-    return evaluate(lambda batch: users[batch] @ items.T, wanted, seen=seen, users=judged).means()
+    return evaluate(lambda batch: users[batch] @ items.T + biases, wanted, seen=seen, users=judged).means()
 
 
 def line(label: str, seed: int, found: dict[str, float], *, seconds: float, pairs: float, settings: object) -> str:

@@ -105,11 +105,11 @@ def compare(
             sheet.judge(methods[sheet.repeats])
     for seed in seeds:
         methods_of_policy = fitted(split.earlier, seed=seed, changed=changed)
-        policies.append(methods_of_policy[0].label)
-        rivals_judged.append(methods_of_policy[-1].label)
-        for method in methods_of_policy:
+        policies.append(methods_of_policy[0][False].label)
+        rivals_judged.append(methods_of_policy[-1][False].label)
+        for methods in methods_of_policy:
             for sheet in sheets:
-                sheet.judge(method)
+                sheet.judge(methods[sheet.repeats])
     for sheet in sheets:
         yield from sheet.lines()
         if policies:

@@ -1,8 +1,8 @@
 """A model version as it is served: vectors, biases, recent popularity, and the score made of them.
 
-    score(u, i) = <x_u, q_i> + c_i + beta * log(1 + r_i)
+    score(u, i) = <x_u, q_i> + c_i + beta_g * log(1 + r_i),   g the group of u by the size of the history
 
-Letters used for shapes: U users, I items, D dimensions, n pairs.
+Letters used for shapes: U users, I items, D dimensions, G groups, n pairs.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model import policy
 from model.ranking import exact_scores, score_error, top_k
 
 # Rows gathered at once: bounds the memory of scoring a million pairs without slowing it down.
@@ -28,12 +29,13 @@ class ServedModel:
         user_keys: the store's keys of the users, strictly ascending, int64, shape (U,).
         item_keys: the store's keys of the items, strictly ascending, int64, shape (I,).
         user_vectors: x, float32, shape (U, D).
+        user_groups: g, which of the betas a user has, uint8, shape (U,).
         item_vectors: q, float32, shape (I, D).
         item_biases: c, float32, shape (I,).
         popularity: r, how often items were chosen lately, >= 0, float64, shape (I,).
-        beta: weight of the logarithm of popularity.
+        betas: weights of the logarithm of popularity, one for each group, float64, shape (G,).
     Attributes:
-        priors: c + beta * log(1 + r), float32, shape (I,).
+        priors: c + beta * log(1 + r), float32, shape (G, I).
         popular_scores: log(1 + r), float32, shape (I,); the score of an item for a user nothing is known of.
     Raises: ValueError naming the array with a wrong shape, dtype or order, or values that could overflow a score.
     """
@@ -41,10 +43,11 @@ class ServedModel:
     user_keys: NDArray[np.int64]
     item_keys: NDArray[np.int64]
     user_vectors: NDArray[np.float32]
+    user_groups: NDArray[np.uint8]
     item_vectors: NDArray[np.float32]
     item_biases: NDArray[np.float32]
     popularity: NDArray[np.float64]
-    beta: float
+    betas: NDArray[np.float64]
     priors: NDArray[np.float32] = field(init=False, repr=False)
     popular_scores: NDArray[np.float32] = field(init=False, repr=False)
     _max_item_norm: float = field(init=False, repr=False)
@@ -54,32 +57,32 @@ class ServedModel:
         self._check_shapes()
         log_popularity = np.log1p(self.popularity)
         with np.errstate(over="ignore", invalid="ignore"):  # reported below, in words
-            priors = self.item_biases + (self.beta * log_popularity).astype(np.float32)
+            made = policy.priors(self.betas, self.popularity, self.item_biases)
             popular_scores = log_popularity.astype(np.float32)
         max_item_norm, max_user_norm = _max_norm(self.item_vectors), _max_norm(self.user_vectors)
-        max_prior = float(np.abs(priors).max(initial=0.0))
+        max_prior = float(np.abs(made).max(initial=0.0))
         largest = max_user_norm * max_item_norm + max_prior
         # Written so that NaN fails too.
         if not largest < float(np.finfo(np.float32).max) / 2:
             raise ValueError(
                 "user_vectors, item_vectors, item_biases or popularity hold values too large or not finite"
             )
-        priors.flags.writeable = popular_scores.flags.writeable = False
-        object.__setattr__(self, "priors", priors)
+        made.flags.writeable = popular_scores.flags.writeable = False
+        object.__setattr__(self, "priors", made)
         object.__setattr__(self, "popular_scores", popular_scores)
         object.__setattr__(self, "_max_item_norm", max_item_norm)
         object.__setattr__(self, "_max_prior", max_prior)
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], *, beta: float) -> ServedModel:
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> ServedModel:
         """The model whose `arrays()` these are; nothing is copied. Raises ValueError naming what is wrong."""
         missing = [name for name in ARRAY_DTYPES if name not in arrays]
         if missing:
             raise ValueError(f"missing arrays: {', '.join(missing)}")
-        return cls(**{name: arrays[name] for name in ARRAY_DTYPES}, beta=beta)
+        return cls(**{name: arrays[name] for name in ARRAY_DTYPES})
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays to be stored, by name; `beta` travels apart."""
+        """The arrays to be stored, by name."""
         return {name: getattr(self, name) for name in ARRAY_DTYPES}
 
     @property
@@ -119,10 +122,9 @@ class ServedModel:
         scores = np.empty(len(item_numbers), dtype=np.float32)
         for start in range(0, len(scores), BLOCK_ROWS):
             block = slice(start, start + BLOCK_ROWS)
-            items = item_numbers[block]
-            scores[block] = exact_scores(
-                self.user_vectors[user_numbers[block]], self.item_vectors[items], priors=self.priors[items]
-            )
+            users, items = user_numbers[block], item_numbers[block]
+            priors = self.priors[self.user_groups[users], items]
+            scores[block] = exact_scores(self.user_vectors[users], self.item_vectors[items], priors=priors)
         return scores
 
     def recommend(
@@ -141,7 +143,7 @@ class ServedModel:
             max_prior=self._max_prior,
         )
         return top_k(
-            self.item_vectors @ user_vector + self.priors,
+            self.item_vectors @ user_vector + self.priors[self.user_groups[user_number]],
             k=k,
             exact=lambda numbers: self.scores(user_number, numbers),
             error=error,
@@ -160,7 +162,8 @@ class ServedModel:
                 raise ValueError(
                     f"{name} must be {np.dtype(dtype)} of {dimensions} dimensions, not {array.dtype} of {array.ndim}"
                 )
-        for name, rows in (("user_vectors", self.num_users), *((name, self.num_items) for name in ITEM_ARRAYS)):
+        of_users = (("user_vectors", self.num_users), ("user_groups", self.num_users))
+        for name, rows in (*of_users, *((name, self.num_items) for name in ITEM_ARRAYS)):
             if len(getattr(self, name)) != rows:
                 raise ValueError(f"{name} has {len(getattr(self, name))} rows; its keys are {rows}")
         if self.user_vectors.shape[1] != self.dimensions or not self.dimensions:
@@ -173,17 +176,21 @@ class ServedModel:
                 raise ValueError(f"{name} must be strictly ascending")
         if not (self.popularity >= 0).all():
             raise ValueError("popularity must be 0 or more")
-        if not np.isfinite(self.beta):
-            raise ValueError(f"beta is {self.beta}; it must be finite")
+        if not (len(self.betas) and np.isfinite(self.betas).all()):
+            raise ValueError(f"betas are {self.betas}; there must be some, all finite")
+        if (self.user_groups >= len(self.betas)).any():
+            raise ValueError(f"user_groups has a group {self.user_groups.max()}, and there are {len(self.betas)} betas")
 
 
 ARRAY_DTYPES: Mapping[str, tuple[type[np.generic], int]] = {
     "user_keys": (np.int64, 1),
     "item_keys": (np.int64, 1),
     "user_vectors": (np.float32, 2),
+    "user_groups": (np.uint8, 1),
     "item_vectors": (np.float32, 2),
     "item_biases": (np.float32, 1),
     "popularity": (np.float64, 1),
+    "betas": (np.float64, 1),
 }
 ITEM_ARRAYS = ("item_vectors", "item_biases", "popularity")
 

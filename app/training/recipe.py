@@ -1,47 +1,34 @@
-"""One fit of the factorization behind the served score, as arrays.
-
-Letters used for shapes: U users, I items, D dimensions.
-"""
+"""One fit of the factorization behind the served score, as arrays."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from app.training.config import Loss, TrainingConfig
+from app.training.config import TrainingConfig
 from app.training.dataset import Pairs
+from model.policy import Learnt
 
 # Steps, not rows, move the parameters: with few rows a fit needs more epochs to get anywhere.
 SMALLEST_BATCH = 64
 STEPS_OF_A_SMALL_EPOCH = 16
 FEWEST_EPOCHS = 12
 FEWEST_STEPS = 600
-ITEMS_PER_NEGATIVE = 10
 
 
-@dataclass(frozen=True, eq=False)
-class Factors:
-    """What a fit learnt: float32 arrays user_vectors (U, D), item_vectors (I, D), item_biases (I,).
+class Fitted(NamedTuple):
+    """What a fit learnt, in how many epochs, and the loss of the last.
 
     A user's own bias is left out: it is the same for all of a user's items, so it orders nothing.
     """
 
-    user_vectors: NDArray[np.float32]
-    item_vectors: NDArray[np.float32]
-    item_biases: NDArray[np.float32]
+    learnt: Learnt
     epochs: int
     loss: float
-
-    def scores(self, users: NDArray[np.int64]) -> NDArray[np.float32]:
-        """<x_u, q_i> + c_i of all items for some users, shape (B, I)."""
-        scores: NDArray[np.float32] = self.user_vectors[users] @ self.item_vectors.T + self.item_biases
-        return scores
 
 
 class Fit(Protocol):
@@ -57,23 +44,13 @@ class Fit(Protocol):
         seconds: float,
         on_epoch: Callable[[int, float], None],
         check: Callable[[], None],
-    ) -> Factors: ...
-
-
-def loss(num_items: int, config: TrainingConfig) -> Loss:
-    """The configured loss; without one, adaptive_hinge where the catalogue is large enough for it, else bpr.
-
-    Among few items the hardest of several negatives is nearly always the item most like the user's own, the very one to
-    recommend. With 24 items in two groups, 58 % of a list were of the user's group, and all of it with bpr.
-    """
-    if config.loss is not None:
-        return config.loss
-    return "adaptive_hinge" if num_items >= ITEMS_PER_NEGATIVE * config.num_negative_samples else "bpr"
+    ) -> Fitted: ...
 
 
 def batch_size(rows: int, config: TrainingConfig) -> int:
-    """Rows of one step: the configured number, or, for few rows, so many that an epoch still has some steps."""
-    return min(config.batch_size, max(SMALLEST_BATCH, rows // STEPS_OF_A_SMALL_EPOCH))
+    """Rows of one step: the wanted number, or, for few rows, so many that an epoch still has some steps."""
+    wanted = config.batch_size or (4096 if config.loss == "softmax" else 1024)
+    return min(wanted, max(SMALLEST_BATCH, rows // STEPS_OF_A_SMALL_EPOCH))
 
 
 def epochs(rows: int, config: TrainingConfig) -> int:
@@ -93,7 +70,7 @@ def fit(
     seconds: float,
     on_epoch: Callable[[int, float], None],
     check: Callable[[], None],
-) -> Factors:
+) -> Fitted:
     """Fit `ImplicitFactorizationModel`. One seed, one number of threads and one device give the same bits.
 
     Args:
@@ -101,13 +78,14 @@ def fit(
         seconds: the fit ends with the epoch in which this much time is used up.
         on_epoch: called after each epoch with its number, from 1, and its loss.
         check: called after each batch; an exception it raises ends the fit and reaches the caller.
-    Raises: ValueError for a loss or factors that are not finite.
+    Raises: ValueError for a loss or arrays that are not finite.
     """
     # Heavy: only a training needs it, not whoever imports the recipe's constants.
     import torch
 
     from model.factorization.implicit import ImplicitFactorizationModel
     from model.interactions import Interactions
+    from model.solvers.settings import PooledSoftmax
 
     ends_at = time.monotonic() + seconds
 
@@ -115,18 +93,28 @@ def fit(
         on_epoch(epoch, loss)
         return time.monotonic() >= ends_at
 
+    of_loss: dict[str, Any] = {"learning_rate": config.learning_rate or 0.005}
+    if config.loss == "softmax":
+        pooled = PooledSoftmax(
+            temperature=config.temperature,
+            history=config.history,
+            negative_weight=config.negative_weight,
+            pool_size=config.pool_size,
+            dropout=0.0,
+        )
+        of_loss = {"learning_rate": config.learning_rate or 0.03, "solver": pooled}
     model = ImplicitFactorizationModel(
-        loss=loss(len(numbered.item_keys), config),
+        loss=config.loss,
         embedding_dim=config.embedding_dim,
         n_iter=epochs,
         batch_size=batch_size(len(numbered), config),
         l2=config.l2,
-        learning_rate=config.learning_rate,
         use_cuda=device == "cuda" or (device == "auto" and torch.cuda.is_available()),
         random_state=np.random.RandomState(config.seed),
         num_negative_samples=config.num_negative_samples,
         use_weights=config.use_weights,
         exclude_positives=config.exclude_positives,
+        **of_loss,
     )
     interactions = Interactions(
         numbered.user_numbers,
@@ -136,15 +124,13 @@ def fit(
         num_items=len(numbered.item_keys),
     )
     model.fit(interactions, on_epoch=epoch_ended, on_batch=check)
-    factors = Factors(
-        model.user_vectors, model.item_vectors, model.item_biases, len(model.loss_history), model.loss_history[-1]
-    )
-    check_finite(factors)
-    return factors
+    learnt = Learnt(model.user_vectors, model.item_vectors, model.item_biases)
+    check_finite(learnt)
+    return Fitted(learnt, len(model.loss_history), model.loss_history[-1])
 
 
-def check_finite(factors: Factors) -> None:
+def check_finite(learnt: Learnt) -> None:
     """Raise ValueError naming the array that holds something else than finite numbers."""
-    for name in ("user_vectors", "item_vectors", "item_biases"):
-        if not np.isfinite(getattr(factors, name)).all():
+    for name, array in learnt._asdict().items():
+        if not np.isfinite(array).all():
             raise ValueError(f"the fit's {name} are not finite; a lower learning_rate may keep them so")

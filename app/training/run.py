@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import structlog
 
 from app.clock import DAY_US, Clock, now_us, to_rfc3339
@@ -14,7 +15,7 @@ from app.db.trainings import ClaimedTraining, LeaseLost, Outcome
 from app.db.watermark import Watermark
 from app.settings import Settings
 from app.snapshots import SnapshotStore
-from app.training import prior, publication, recipe
+from app.training import publication, recipe
 from app.training.config import TrainingConfig
 from app.training.dataset import Events, Pairs, Positives, pairs, positives, read_events
 from app.training.history import build_histories
@@ -22,6 +23,8 @@ from app.training.lease import LOST
 from app.training.progress import OnProgress, Progress, TrainingStopped
 from app.training.recipe import Fit
 from app.training.trial import Trial, summary, try_policy
+from app.training.window import by_number
+from model.policy import FittedPolicy, Policy
 from model.served import ServedModel
 
 # Fewer than these say nothing about anybody's taste.
@@ -150,7 +153,7 @@ class _Run:
     def _refit(self, config: TrainingConfig, trial: Trial, rows: Positives, numbered: Pairs) -> ServedModel:
         """The policy of the trial, fitted on all rows."""
         self._progress.phase("refit")
-        factors = self._fit(
+        fitted = self._fit(
             numbered,
             config,
             epochs=trial.epochs,
@@ -159,15 +162,17 @@ class _Run:
             on_epoch=self._progress.epoch,
             check=self._progress.check,
         )
-        recipe.check_finite(factors)
+        recipe.check_finite(fitted.learnt)
+        policy = FittedPolicy(trial.policy, fitted.learnt, by_number(rows, numbered))
         return ServedModel(
             user_keys=numbered.user_keys,
             item_keys=numbered.item_keys,
-            user_vectors=factors.user_vectors,
-            item_vectors=factors.item_vectors,
-            item_biases=factors.item_biases,
-            popularity=prior.popularity(rows, numbered, trial.prior.half_life_us),
-            beta=trial.prior.beta,
+            user_vectors=policy.user_vectors,
+            user_groups=policy.groups,
+            item_vectors=fitted.learnt.item_vectors,
+            item_biases=fitted.learnt.item_biases,
+            popularity=policy.popularity,
+            betas=np.array(trial.policy.betas),
         )
 
     def _publish(
@@ -209,7 +214,7 @@ class _Run:
         # The history comes first: whoever sees the new version finds the names of its items.
         histories = build_histories(self._store, events, check=self._progress.check)
         self._snapshots.save("history", name, histories.arrays(), facts=histories.facts() | told, **stamp)
-        told |= {"beta": served.beta, "config": config.model_dump(), "metrics": metrics}
+        told |= {"config": config.model_dump(), "metrics": metrics}
         folder, sha256 = self._snapshots.save("model", name, served.arrays(), facts=told, **stamp)
         return publication.Version(
             folder=folder,
@@ -225,10 +230,8 @@ class _Run:
 
     def _metrics(self, config: TrainingConfig, trial: Trial, rows: Positives, numbered: Pairs) -> dict[str, Any]:
         """The honest table, and what was learnt from; plain finite numbers and words."""
-        beta, half_life_us = trial.prior
         told: dict[str, Any] = {
-            "beta": beta,
-            "half_life_days": None if half_life_us is None else half_life_us / DAY_US,
+            "policy": _in_words(trial.policy),
             "rows": len(rows),
             "pairs": len(numbered),
             "left_out": dict(rows.left_out),
@@ -239,6 +242,25 @@ class _Run:
             told |= summary(trial.verdict, seed=config.seed)
             told |= {"cut_at": to_rfc3339(trial.cut_at_us), "held_out_by": trial.by}
         return told
+
+
+def _in_words(policy: Policy) -> dict[str, Any]:
+    """A policy as plain values, half-lives in days."""
+
+    def days(half_life_us: float | None) -> float | None:
+        return None if half_life_us is None else half_life_us / DAY_US
+
+    fold_in, repeats = policy.fold_in, policy.repeats
+    return {
+        "betas": list(policy.betas),
+        "half_life_days": days(policy.half_life),
+        "fold_in": {
+            "kind": fold_in.kind,
+            "shrinkage": fold_in.shrinkage,
+            "half_life_days": days(fold_in.half_life),
+        },
+        "repeats": None if repeats is None else {"weight": repeats.weight, "half_life_days": days(repeats.half_life)},
+    }
 
 
 def _too_little(rows: Positives, numbered: Pairs, *, forced: bool) -> str | None:

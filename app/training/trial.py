@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from app.training import prior, recipe
+from app.training import recipe
 from app.training.config import TrainingConfig
 from app.training.dataset import Positives, pairs
-from app.training.prior import UNCHOSEN_BETA, Prior, Verdict
 from app.training.progress import Progress
 from app.training.recipe import Fit
-from app.training.window import Split, open_window, split
+from app.training.window import Split, by_number, open_windows, split
 from model.evaluation import bootstrap_interval
+from model.policy import FittedPolicy, Policy, popularity
+from model.policy_choice import UNCHOSEN, choose_policy
 
 Device = Literal["auto", "cpu", "cuda"]
+
+
+class Verdict(NamedTuple):
+    """NDCG@20 of each user, the same users in each, shape (B,)."""
+
+    policy: NDArray[np.float64]
+    popular_recent: NDArray[np.float64]
+    popular_all_time: NDArray[np.float64]
 
 
 class Trial(NamedTuple):
     """The outcome of a trial.
 
     Attributes:
-        prior: chosen on rows before those it was judged on.
+        policy: chosen on rows before those it was judged on.
         epochs: of a fit, as many as the first one had time for.
         verdict: how policy and rivals did; None where there are too few users to tell.
         cut_at_us, by: the time of the oldest row judged on, and how these rows were held out.
     """
 
-    prior: Prior
+    policy: Policy
     epochs: int
     verdict: Verdict | None
     cut_at_us: int | None
@@ -44,7 +55,7 @@ def try_policy(
     progress: Progress,
     fit: Fit = recipe.fit,
 ) -> Trial:
-    """Choose the prior and judge the policy, each on rows the fit has not seen.
+    """Choose the policy and judge it, each on rows the fit has not seen.
 
     Args:
         rows: every positive there is.
@@ -56,11 +67,11 @@ def try_policy(
     judged = split(rows, generator=generator)
     chosen = None if judged is None else split(judged.earlier, generator=generator)
     progress.phase("choose")
-    chosen_prior = Prior(UNCHOSEN_BETA, half_life_us)
+    policy = replace(UNCHOSEN, half_life=half_life_us)
     if chosen is None:
         progress.fits -= 1
     else:
-        chosen_prior, epochs = choose(
+        policy, epochs = choose(
             chosen,
             config,
             epochs,
@@ -73,18 +84,18 @@ def try_policy(
     progress.phase("judge")
     if judged is None:
         progress.fits -= 1
-        return Trial(chosen_prior, epochs, None, None, None)
+        return Trial(policy, epochs, None, None, None)
     verdict = _judge(
         judged,
         config,
         epochs,
-        chosen_prior=chosen_prior,
+        policy=policy,
         device=device,
         progress=progress,
         fit=fit,
         generator=generator,
     )
-    return Trial(chosen_prior, epochs, verdict, judged.cut_at_us, judged.by)
+    return Trial(policy, epochs, verdict, judged.cut_at_us, judged.by)
 
 
 def choose(
@@ -97,10 +108,10 @@ def choose(
     progress: Progress,
     fit: Fit,
     generator: np.random.Generator,
-) -> tuple[Prior, int]:
-    """The prior that the held out rows choose for a fit on those before them, and the epochs that fit had time for."""
-    rows, numbered = divided.earlier, pairs(divided.earlier)
-    factors = fit(
+) -> tuple[Policy, int]:
+    """The policy that the held out rows choose for a fit on those before them, and the epochs that fit had time for."""
+    numbered = pairs(divided.earlier)
+    fitted = fit(
         numbered,
         config,
         epochs=epochs,
@@ -109,12 +120,15 @@ def choose(
         on_epoch=progress.epoch,
         check=progress.check,
     )
-    num_items = len(numbered.item_keys)
-    window = open_window(
-        divided, numbered, most_users=min(1_000, max(200, 10_000_000 // num_items)), generator=generator
+    most_users = min(1_000, max(200, 10_000_000 // len(numbered.item_keys)))
+    policy = choose_policy(
+        fitted.learnt,
+        by_number(divided.earlier, numbered),
+        open_windows(divided, numbered, most_users=most_users, generator=generator),
+        candidates=None if half_life_us is None else [half_life_us],
+        check=progress.check,
     )
-    candidates = prior.half_lives(rows) if half_life_us is None else [half_life_us]
-    return prior.choose(window, factors, rows, numbered, candidates=candidates, check=progress.check), factors.epochs
+    return policy, fitted.epochs
 
 
 def _judge(
@@ -122,14 +136,14 @@ def _judge(
     config: TrainingConfig,
     epochs: int,
     *,
-    chosen_prior: Prior,
+    policy: Policy,
     device: Device,
     progress: Progress,
     fit: Fit,
     generator: np.random.Generator,
 ) -> Verdict:
-    rows, numbered = divided.earlier, pairs(divided.earlier)
-    factors = fit(
+    numbered = pairs(divided.earlier)
+    fitted = fit(
         numbered,
         config,
         epochs=epochs,
@@ -138,11 +152,19 @@ def _judge(
         on_epoch=progress.epoch,
         check=progress.check,
     )
-    num_items = len(numbered.item_keys)
-    window = open_window(
-        divided, numbered, most_users=min(10_000, max(500, 50_000_000 // num_items)), generator=generator
+    most_users = min(10_000, max(500, 50_000_000 // len(numbered.item_keys)))
+    window = open_windows(divided, numbered, most_users=most_users, generator=generator).new_items
+    earlier = by_number(divided.earlier, numbered)
+    served = FittedPolicy(policy, fitted.learnt, earlier)
+
+    def same_for_all(scores_I: NDArray[np.float64]) -> NDArray[np.float64]:
+        return window.ndcg(lambda users: np.broadcast_to(scores_I, (len(users), len(scores_I))), check=progress.check)
+
+    return Verdict(
+        policy=window.ndcg(served.scores, check=progress.check),
+        popular_recent=same_for_all(served.popularity),
+        popular_all_time=same_for_all(popularity(earlier, None)),
     )
-    return prior.judge(window, factors, rows, numbered, prior=chosen_prior, check=progress.check)
 
 
 def summary(verdict: Verdict, *, seed: int) -> dict[str, Any]:

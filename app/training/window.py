@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.training.dataset import Pairs, Positives
-from model.evaluation.temporal import TemporalSplit, WidenedCut, Window, renumbered, widened_cut
+from model.evaluation.temporal import TemporalSplit, WidenedCut, renumbered, widened_cut
 from model.interactions import Interactions
+from model.policy_choice import Windows
 
 # Fewer warm users than this after a cut in time say less than rows held out at random.
 FEWEST_USERS_BY_TIME = 30
@@ -47,22 +48,29 @@ def split(rows: Positives, *, generator: np.random.Generator) -> Split | None:
     return None
 
 
-def open_window(divided: Split, numbered: Pairs, *, most_users: int, generator: np.random.Generator) -> Window:
-    """What the held out rows say about the users of `numbered` (the pairs of the earlier rows), new items only.
+def by_number(rows: Positives, numbered: Pairs) -> Interactions:
+    """The events behind `numbered`, by its numbers; timestamps are microseconds."""
+    return Interactions(
+        np.searchsorted(numbered.user_keys, rows.user_keys),
+        np.searchsorted(numbered.item_keys, rows.item_keys),
+        timestamps=rows.times_us,
+        weights=rows.weights,
+        num_users=len(numbered.user_keys),
+        num_items=len(numbered.item_keys),
+    )
+
+
+def open_windows(divided: Split, numbered: Pairs, *, most_users: int, generator: np.random.Generator) -> Windows:
+    """What the held out rows say about the users of `numbered`, the pairs of the earlier rows.
 
     Args:
         most_users: of more users than this that many are drawn.
     """
-    earlier = Interactions(
-        numbered.user_numbers,
-        numbered.item_numbers,
-        num_users=len(numbered.user_keys),
-        num_items=len(numbered.item_keys),
-    )
     later_users = renumbered(numbered.user_keys, divided.later.user_keys)
     later_items = renumbered(numbered.item_keys, divided.later.item_keys)
-    window = TemporalSplit(earlier, later_users, later_items).window()
-    return window.drawn(most_users, generator=generator)
+    cut = TemporalSplit(by_number(divided.earlier, numbered), later_users, later_items)
+    found = (cut.window(), cut.window(repeats=True), cut.window(everyone=True))
+    return Windows(*(each.drawn(most_users, generator=generator) for each in found))
 
 
 def _cut(rows: Positives, order: NDArray[np.int64]) -> WidenedCut | None:

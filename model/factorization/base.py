@@ -11,7 +11,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
-from typing import ClassVar, Generic, SupportsFloat, SupportsIndex, TypeVar
+from typing import ClassVar, Generic, SupportsFloat, SupportsIndex, TypeVar, cast
 
 import numpy as np
 import torch
@@ -254,8 +254,9 @@ class FactorizationModel(PersistentModel, Generic[AnyTask]):
 
     @property
     def item_biases(self) -> NDArray[np.float32]:
-        """c, (I,) float32: a copy. NotFittedError before the first fit, AttributeError without such a table."""
-        return self._table("item_biases", self._num_items)[:, 0]
+        """c, (I,) float32: a copy; zeros where the net was made without. Otherwise as ``user_biases``."""
+        none = getattr(self._fitted(), "item_biases", self) is None
+        return np.zeros(self._num_items, np.float32) if none else self._table("item_biases", self._num_items)[:, 0]
 
     def _initialised(self, interactions: Interactions) -> tuple[nn.Module, torch.optim.Optimizer]:
         if self._net is None or self._optimizer is None:
@@ -289,8 +290,7 @@ class FactorizationModel(PersistentModel, Generic[AnyTask]):
         computed = getattr(self._fitted(), f"{kind}_vectors", None)
         if computed is None:
             return self._table(f"{kind}_embeddings", rows)
-        vectors: NDArray[np.float32] = cpu(computed()).numpy()
-        return vectors.copy()
+        return cast(Tensor, computed()).cpu().numpy().copy()
 
     def _table(self, name: str, rows: int) -> NDArray[np.float32]:
         net = self._fitted()

@@ -192,11 +192,9 @@ class ImplicitFactorizationModel(FactorizationModel[FitTask]):
         return float(evaluate(self._scores_of_all_items(), test, seen=seen).ndcg.mean())
 
     def _scores_of_all_items(self) -> ScoreBatch:
-        net = self._fitted()
         if self._representation is not None:
             return lambda users_B: np.stack([self.predict(int(user)) for user in users_B])
-        users_UD, items_ID = self.user_vectors, self.item_vectors
-        biases_I = 0.0 if getattr(net, "item_biases", None) is None else self.item_biases
+        users_UD, items_ID, biases_I = self.user_vectors, self.item_vectors, self.item_biases
 
         def score_batch(users_B: NDArray[np.int64]) -> NDArray[np.float32]:
             # Without the user's bias, which moves all items alike.

@@ -25,7 +25,8 @@ def served_model(user_keys: list[int], item_keys: list[int], *, seed: int = 1) -
         item_vectors=random.normal(size=(len(item_keys), 4)).astype(np.float32),
         item_biases=np.zeros(len(item_keys), dtype=np.float32),
         popularity=random.exponential(size=len(item_keys)),
-        beta=0.5,
+        betas=np.array([0.5]),
+        user_groups=np.zeros(len(user_keys), dtype=np.uint8),
     )
 
 
@@ -60,7 +61,7 @@ def publish_model(store: Store, model_dir: Path, *, seed: int = 1, history: bool
         )
         facts = histories.facts() | {"watermark": watermark.to_json()}
         snapshots.save("history", name, histories.arrays(), facts=facts, **stored)
-    _, sha256 = snapshots.save("model", name, served.arrays(), facts={"beta": served.beta}, **stored)
+    _, sha256 = snapshots.save("model", name, served.arrays(), facts={}, **stored)
     with store.write() as connection:
         version = trainings.publish(
             connection,

@@ -90,7 +90,7 @@ CASES: list[tuple[type[BaseModel], Any, str, str, str]] = [
         {"config": {"loss": "s3cret"}},
         "/config/loss",
         "literal_error",
-        "write pointwise, bpr, hinge or adaptive_hinge",
+        "write softmax, pointwise, bpr, hinge, adaptive_hinge, log_bpr, logistic or warp",
     ),
 ]
 

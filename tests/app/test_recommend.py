@@ -65,7 +65,8 @@ class World:
             item_vectors=random.normal(size=(ITEMS, DIMENSIONS)).astype(np.float32),
             item_biases=random.normal(size=ITEMS).astype(np.float32),
             popularity=random.exponential(size=ITEMS),
-            beta=0.5,
+            betas=np.array([0.5]),
+            user_groups=np.zeros(USERS, dtype=np.uint8),
         )
 
 

@@ -22,9 +22,10 @@ def make(*, users=4, items=9, dimensions=3, seed=0, **changed: Any) -> ServedMod
         "item_vectors": generator.standard_normal((items, dimensions), dtype=np.float32),
         "item_biases": generator.standard_normal(items, dtype=np.float32),
         "popularity": generator.integers(0, 50, items).astype(np.float64),
+        "betas": np.array([0.3, 0.7]),
+        "user_groups": (np.arange(users) % 2).astype(np.uint8),
     }
-    beta = changed.pop("beta", 0.3)
-    return ServedModel.from_arrays({**arrays, **changed}, beta=beta)
+    return ServedModel.from_arrays({**arrays, **changed})
 
 
 def bits(scores):
@@ -36,15 +37,16 @@ def full_sort(scores, k, excluded):
     return sorted(left, key=lambda number: (-scores[number], number))[:k]
 
 
-def test_the_score_is_product_plus_bias_plus_weighted_log_popularity():
+def test_the_score_is_product_plus_bias_plus_log_popularity_weighted_by_the_users_group():
     model = make()
 
-    scores = model.scores(2, np.arange(9))
-
-    for item in range(9):
-        product = sum(float(x) * float(q) for x, q in zip(model.user_vectors[2], model.item_vectors[item], strict=True))
-        expected = product + float(model.item_biases[item]) + 0.3 * math.log(1 + model.popularity[item])
-        assert scores[item] == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    for user, beta in ((2, 0.3), (3, 0.7)):
+        scores = model.scores(user, np.arange(9))
+        for item in range(9):
+            vectors = zip(model.user_vectors[user], model.item_vectors[item], strict=True)
+            product = sum(float(x) * float(q) for x, q in vectors)
+            expected = product + float(model.item_biases[item]) + beta * math.log(1 + model.popularity[item])
+            assert scores[item] == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
 @pytest.mark.parametrize("dimensions", [1, 7, 32, 64])
@@ -112,7 +114,7 @@ def test_sums_that_differ_by_order_of_addition_are_ranked_by_the_exact_kernel():
         user_vectors=np.ones((4, 64), dtype=np.float32),
         item_vectors=np.stack([generator.permutation(row) for _ in range(2000)]),
         item_biases=np.zeros(2000, dtype=np.float32),
-        beta=0.0,
+        betas=np.zeros(2),
     )
     every_score = model.scores(0, np.arange(2000))
     assert len(set(every_score.tolist())) > 1
@@ -124,7 +126,8 @@ def test_sums_that_differ_by_order_of_addition_are_ranked_by_the_exact_kernel():
 
 
 def test_equal_scores_are_ranked_by_item_number():
-    model = make(items=9, item_vectors=np.zeros((9, 3), dtype=np.float32), item_biases=np.zeros(9, np.float32), beta=0)
+    flat = {"item_vectors": np.zeros((9, 3), dtype=np.float32), "item_biases": np.zeros(9, np.float32)}
+    model = make(items=9, **flat, betas=np.zeros(2))
 
     numbers, scores = model.recommend(0, k=4, excluded=np.array([2, 2, -1]))
 
@@ -176,10 +179,10 @@ def test_a_user_number_out_of_range_is_refused(number):
         make().recommend(number, k=1, excluded=NOTHING)
 
 
-def test_arrays_and_beta_make_the_same_model_again_without_copying():
+def test_arrays_make_the_same_model_again_without_copying():
     model = make()
 
-    again = ServedModel.from_arrays(model.arrays(), beta=model.beta)
+    again = ServedModel.from_arrays(model.arrays())
 
     assert bits(again.scores(1, np.arange(9))) == bits(model.scores(1, np.arange(9)))
     assert all(again.arrays()[name] is array for name, array in model.arrays().items())
@@ -213,9 +216,13 @@ def test_derived_arrays_cannot_be_written():
         ({"popularity": np.full(9, -1.0)}, "popularity must be 0 or more"),
         ({"popularity": np.full(9, np.nan)}, "popularity must be 0 or more"),
         ({"popularity": np.full(9, np.inf)}, "not finite"),
-        ({"popularity": np.full(9, np.inf), "beta": 0.0}, "not finite"),
-        ({"beta": math.nan}, "beta is nan"),
-        ({"beta": 1e300}, "too large"),
+        ({"popularity": np.full(9, np.inf), "betas": np.zeros(2)}, "not finite"),
+        ({"betas": np.array([0.0, math.nan])}, "betas are .*nan"),
+        ({"betas": np.empty(0)}, "there must be some"),
+        ({"betas": np.array([1e300, 0.0])}, "too large"),
+        ({"user_groups": np.zeros(4, dtype=np.int64)}, "user_groups must be uint8"),
+        ({"user_groups": np.zeros(5, dtype=np.uint8)}, "user_groups has 5 rows"),
+        ({"user_groups": np.full(4, 2, dtype=np.uint8)}, "a group 2, and there are 2 betas"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused_by_name(changed, problem):
@@ -234,5 +241,5 @@ def test_a_nan_in_a_late_row_is_found():
 def test_missing_arrays_are_named():
     with pytest.raises(ValueError, match="missing arrays: item_keys, popularity"):
         ServedModel.from_arrays(
-            {name: array for name, array in make().arrays().items() if name not in {"item_keys", "popularity"}}, beta=0
+            {name: array for name, array in make().arrays().items() if name not in {"item_keys", "popularity"}}
         )

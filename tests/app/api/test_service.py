@@ -26,7 +26,8 @@ def with_model(service: Running, version: int) -> None:
         item_vectors=np.ones((1, 2), dtype=np.float32),
         item_biases=np.zeros(1, dtype=np.float32),
         popularity=np.ones(1),
-        beta=1.0,
+        betas=np.array([1.0]),
+        user_groups=np.zeros(1, dtype=np.uint8),
     )
     service.state.live.swap(ActiveModel(version=version, created_us=NOW_US, watermark=START, served=served))
 

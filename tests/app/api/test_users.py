@@ -39,7 +39,8 @@ def test_a_profile_says_whether_the_model_in_use_knows_the_user(service: Running
         item_vectors=np.ones((1, 2), dtype=np.float32),
         item_biases=np.zeros(1, dtype=np.float32),
         popularity=np.ones(1),
-        beta=1.0,
+        betas=np.array([1.0]),
+        user_groups=np.zeros(1, dtype=np.uint8),
     )
     service.state.live.swap(ActiveModel(version=3, created_us=NOW_US, watermark=START, served=served))
     assert service.client.get("/users/ada").json()["known_to_model"]

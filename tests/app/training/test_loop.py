@@ -23,7 +23,7 @@ from app.snapshots import SnapshotStore
 from app.training import recipe
 from app.training.lease import CANCELLED, STOPPED
 from app.training.loop import TrainingLoop, run_trainer, train_now
-from app.training.recipe import Factors
+from app.training.recipe import Fitted
 from tests.app.training.conftest import two_tastes
 from tests.app.training.flaky import FlakyStore
 
@@ -53,7 +53,7 @@ class EndlessFit:
     def __init__(self) -> None:
         self.began = threading.Event()
 
-    def __call__(self, *_: Any, check: Callable[[], None], **__: Any) -> Factors:
+    def __call__(self, *_: Any, check: Callable[[], None], **__: Any) -> Fitted:
         self.began.set()
         while True:
             check()
@@ -239,7 +239,7 @@ def test_a_store_that_is_away_is_waited_for(
 def test_a_fit_that_fails_leaves_a_row_that_says_why_and_no_new_try_at_once(
     sqlite_store: Store, settings: Settings, snapshots: SnapshotStore, fill: Fill
 ) -> None:
-    def failing(*_: Any, **__: Any) -> Factors:
+    def failing(*_: Any, **__: Any) -> Fitted:
         raise MemoryError("no room for the vectors")
 
     fill(sqlite_store, two_tastes())

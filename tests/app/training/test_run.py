@@ -20,7 +20,7 @@ from app.training import recipe
 from app.training.lease import LOST
 from app.training.loop import claim_training
 from app.training.progress import no_progress
-from app.training.recipe import Factors
+from app.training.recipe import Fitted
 from app.training.run import TrainingOutcome, run_training
 from tests.app.training.conftest import GROUPS, START_US, USERS_OF_A_GROUP, two_tastes
 
@@ -184,13 +184,13 @@ def test_a_forced_training_needs_no_more_than_a_fit_does(
     assert outcome.status == status, outcome
 
 
-def spoiled(*arguments: Any, **named: Any) -> Factors:
-    factors = recipe.fit(*arguments, **named)
-    factors.item_vectors[3] = np.nan
-    return factors
+def spoiled(*arguments: Any, **named: Any) -> Fitted:
+    fitted = recipe.fit(*arguments, **named)
+    fitted.learnt.item_vectors[3] = np.nan
+    return fitted
 
 
-def exploding(*_: Any, **__: Any) -> Factors:
+def exploding(*_: Any, **__: Any) -> Fitted:
     raise RuntimeError("the fit exploded\nwith a second line")
 
 
@@ -221,7 +221,7 @@ def test_factors_that_are_not_finite_are_refused_by_the_name_of_the_array(
     fill(sqlite_store, two_tastes())
     fits = 0
 
-    def last_one_spoiled(*arguments: Any, **named: Any) -> Factors:
+    def last_one_spoiled(*arguments: Any, **named: Any) -> Fitted:
         nonlocal fits
         fits += 1
         return spoiled(*arguments, **named) if fits == 3 else recipe.fit(*arguments, **named)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.training.dataset import Positives, pairs
-from app.training.window import Split, open_window, split
+from app.training.window import Split, by_number, open_windows, split
 
 
 def rows(users: list[int], items: list[int], times: list[int] | None = None) -> Positives:
@@ -63,7 +63,8 @@ def test_hardly_any_rows_give_no_split(count: int) -> None:
 
 def window_of(earlier: Positives, later: Positives, *, most_users: int = 100) -> tuple[dict[int, list[int]], int]:
     numbered = pairs(earlier)
-    window = open_window(Split(earlier, later, "time"), numbered, most_users=most_users, generator=generator())
+    windows = open_windows(Split(earlier, later, "time"), numbered, most_users=most_users, generator=generator())
+    window = windows.new_items
     relevant = [found.tolist() for found in window.relevant]
     return dict(zip(numbered.user_keys[window.users].tolist(), relevant, strict=True)), window.num_items
 
@@ -82,7 +83,8 @@ def test_relevant_is_what_a_known_user_chose_for_the_first_time() -> None:
 def test_an_item_nobody_knew_before_counts_as_missed() -> None:
     earlier, later = rows([1, 2], [10, 20]), rows([1, 1, 1], [20, 77, 78])
     numbered = pairs(earlier)
-    window = open_window(Split(earlier, later, "time"), numbered, most_users=10, generator=generator())
+    windows = open_windows(Split(earlier, later, "time"), numbered, most_users=10, generator=generator())
+    window = windows.new_items
 
     assert [len(found) for found in window.relevant] == [3]
     ndcg = window.ndcg(lambda users: np.zeros((len(users), 2)), check=lambda: None)
@@ -95,3 +97,26 @@ def test_of_many_users_as_many_as_allowed_are_drawn() -> None:
 
     assert len(window_of(rows([*range(50), 99], [1] * 50 + [2]), later, most_users=20)[0]) == 20
     assert len(window_of(earlier, later, most_users=50)[0]) == 50
+
+
+def test_events_are_numbered_like_their_pairs() -> None:
+    events = rows([7, 3, 7], [20, 10, 20], times=[5, 6, 7])
+
+    numbered = by_number(events, pairs(events))
+
+    assert numbered.user_ids.tolist() == [1, 0, 1]
+    assert numbered.item_ids.tolist() == [1, 0, 1]
+    assert (numbered.num_users, numbered.num_items) == (2, 2)
+    assert numbered.timestamps is not None
+    assert numbered.timestamps.tolist() == [5, 6, 7]
+
+
+def test_windows_differ_in_what_counts_and_who_is_asked() -> None:
+    earlier, later = rows([1, 1, 2], [10, 20, 30]), rows([1, 1, 9], [10, 30, 30])
+    divided = Split(earlier, later, "time")
+
+    windows = open_windows(divided, pairs(earlier), most_users=10, generator=generator())
+
+    assert [found.tolist() for found in windows.new_items.relevant] == [[2]]
+    assert [found.tolist() for found in windows.repeats.relevant] == [[0, 2]]
+    assert windows.everyone.users.tolist() == [0, -1]

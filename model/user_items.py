@@ -1,0 +1,97 @@
+"""What users chose, one entry for each user and item, with how much it says and when it was chosen last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.interactions import Interactions
+
+
+@dataclass(frozen=True, eq=False)
+class UserItems:
+    """Items by user.
+
+    Letters used for shapes: U users, P entries.
+
+    Attributes:
+        indptr: the entries of user u are indptr[u] to indptr[u + 1], int64, shape (U + 1,).
+        items: item numbers, ascending within a user, int64, shape (P,).
+        weights: log2(1 + summed weights of the pair's interactions), float64, shape (P,).
+        times: of the pair's newest interaction, float64, shape (P,); zeros where nobody knows.
+    """
+
+    indptr: NDArray[np.int64]
+    items: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    times: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, interactions: Interactions) -> UserItems:
+        """The pairs of some interactions; without weights each counts 1."""
+        pairs, pair_of_N = _pairs(interactions)
+        counted = np.ones(len(interactions)) if interactions.weights is None else interactions.weights
+        weights = np.log2(1 + np.bincount(pair_of_N, weights=counted, minlength=len(pairs)))
+        times = np.zeros(len(pairs))
+        if interactions.timestamps is not None:
+            times[:] = -np.inf
+            np.maximum.at(times, pair_of_N, interactions.timestamps.astype(np.float64))
+        users, items = pairs // interactions.num_items, pairs % interactions.num_items
+        return cls(_indptr(users, interactions.num_users), items, weights, times)
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Entries of each user, int64, shape (U,)."""
+        return np.diff(self.indptr)
+
+    def take(self, users: NDArray[np.int64]) -> UserItems:
+        """Some users, in the order given."""
+        counts = self.sizes[users]
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        places = np.arange(indptr[-1]) + np.repeat(self.indptr[users] - indptr[:-1], counts)
+        return UserItems(indptr, self.items[places], self.weights[places], self.times[places])
+
+    def decayed(self, half_life: float | None) -> NDArray[np.float64]:
+        """Weights, halved with every half-life by which an entry is older than its user's newest, shape (P,).
+
+        So they depend on nothing but the user's own history: no clock, nobody else's newest interaction.
+        """
+        if half_life is None or not len(self.items):
+            return self.weights
+        filled = self.indptr[:-1] < self.indptr[1:]
+        newest = np.zeros(len(self))
+        newest[filled] = np.maximum.reduceat(self.times, self.indptr[:-1][filled])
+        return self.weights * np.exp2((self.times - np.repeat(newest, self.sizes)) / half_life)
+
+
+def own_counts(
+    interactions: Interactions, *, half_life: float | None, newest: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """How often users chose each of their items, every interaction halved with each half-life of its age at `newest`.
+
+    Returns: indptr (U + 1,) and items (P,), as in `UserItems.of` the same interactions, and the counts (P,).
+    """
+    pairs, pair_of_N = _pairs(interactions)
+    decay: NDArray[Any] | None = None
+    if half_life is not None and interactions.timestamps is not None:
+        decay = np.exp2(-np.maximum(newest - interactions.timestamps, 0) / half_life)
+    counts = np.bincount(pair_of_N, weights=decay, minlength=len(pairs)).astype(np.float64)
+    users = pairs // interactions.num_items
+    return _indptr(users, interactions.num_users), pairs % interactions.num_items, counts
+
+
+def _pairs(interactions: Interactions) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct pairs as user * num_items + item, ascending, and which of them each interaction is of."""
+    numbers = interactions.user_ids.astype(np.int64) * interactions.num_items + interactions.item_ids.astype(np.int64)
+    pairs, pair_of_N = np.unique(numbers, return_inverse=True)
+    return pairs, pair_of_N
+
+
+def _indptr(users: NDArray[np.int64], num_users: int) -> NDArray[np.int64]:
+    return np.searchsorted(users, np.arange(num_users + 1)).astype(np.int64)
