@@ -20,6 +20,12 @@ def load(folder: Path, name: str) -> Interactions:
     return _load(folder, name)[0]
 
 
+def load_train(folder: Path, name: str) -> Interactions:
+    """As `load`, without the rows of a published test."""
+    interactions, split_N = _load(folder, name)
+    return interactions if split_N is None else some_rows(interactions, split_N != TEST)
+
+
 def load_split(folder: Path, name: str) -> tuple[Interactions, Interactions]:
     """Train and test of a published split, numbered together.
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.evaluation.temporal import Window, no_check
+from model.evaluation.temporal import TemporalSplit, Window, no_check
 from model.fold_in import FoldInSettings, learnt_map
 from model.interactions import Interactions
 from model.policy import GROUPS, Learnt, OwnItems, Policy, Repeats, group_of, popularity
@@ -57,6 +57,11 @@ class Windows(NamedTuple):
     new_items: Window
     repeats: Window
     everyone: Window
+
+    @classmethod
+    def of(cls, split: TemporalSplit) -> Windows:
+        """Those of a cut in time."""
+        return cls(split.window(), split.window(repeats=True), split.window(everyone=True))
 
 
 def half_lives(interactions: Interactions, shares: Sequence[float] = SHARES_OF_POPULARITY) -> list[float | None]:

@@ -50,7 +50,7 @@ _EXAMPLE = {
     "version": 3,
     "created_at": "2025-01-31T12:00:00Z",
     "metrics": {"ndcg@20": {"policy": 0.24, "popular_recent": 0.22, "popular_all_time": 0.16}},
-    "config": {"loss": "adaptive_hinge", "embedding_dim": 32},
+    "config": {"loss": "softmax", "embedding_dim": 64},
     "watermark": {"last_id": 100000, "last_change_id": 12, "snapshot": None},
     "training_id": 7,
     "users": 943,

@@ -68,9 +68,8 @@ def open_windows(divided: Split, numbered: Pairs, *, most_users: int, generator:
     """
     later_users = renumbered(numbered.user_keys, divided.later.user_keys)
     later_items = renumbered(numbered.item_keys, divided.later.item_keys)
-    cut = TemporalSplit(by_number(divided.earlier, numbered), later_users, later_items)
-    found = (cut.window(), cut.window(repeats=True), cut.window(everyone=True))
-    return Windows(*(each.drawn(most_users, generator=generator) for each in found))
+    windows = Windows.of(TemporalSplit(by_number(divided.earlier, numbered), later_users, later_items))
+    return Windows(*(each.drawn(most_users, generator=generator) for each in windows))
 
 
 def _cut(rows: Positives, order: NDArray[np.int64]) -> WidenedCut | None:

@@ -103,7 +103,7 @@ class World:
         self.interactions = Interactions(users, items, timestamps=times, num_users=USERS, num_items=ITEMS)
         later_users, later_items = wanted(generator, taste, items.reshape(USERS, 4))
         self.split = TemporalSplit(self.interactions, later_users, later_items)
-        self.windows = Windows(self.split.window(), self.split.window(repeats=True), self.split.window(everyone=True))
+        self.windows = Windows.of(self.split)
         self.taste = taste
 
     def chosen(self, item_vectors, **named):
@@ -204,7 +204,7 @@ def test_a_group_of_its_own_mind_gets_a_beta_of_its_own():
     split = TemporalSplit(
         earlier, np.arange(count), np.where(sizes == 1, generator.choice([1, 3, 5], count), own_taste)
     )
-    windows = Windows(split.window(), split.window(repeats=True), split.window(everyone=True))
+    windows = Windows.of(split)
 
     trained = np.eye(2)[1 - np.concatenate([taste, np.ones(300, dtype=np.int64)])]
     policy = choose_policy(learnt(trained, 3 * TRUE_VECTORS), earlier, windows)
