@@ -25,7 +25,8 @@ from model.user_items import UserItems
 BETAS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 16.0, 25.0, 40.0, 100.0, 1000.0)
 # Enough to tell fold-ins apart.
 SOME_BETAS = (0.5, 1.5, 4.0, 10.0)
-USUAL_BETA = 3.0
+# The less is known of a user, the more popularity says.
+USUAL_BETAS = (10.0, 6.0, 3.0, 3.0)
 # A group's own users count against so many average ones.
 AVERAGE_USERS = 200
 SHRINKAGES = (0.5, 2.0, 8.0, 32.0)
@@ -133,12 +134,12 @@ class _Search:
         A group is judged by its own users and some average ones: a small group follows the others.
         """
         if not len(window):
-            return (USUAL_BETA,) * len(GROUPS)
+            return USUAL_BETAS
         vectors = self._vectors(window, fold_in)
         ndcg_CB = np.stack([self._ndcg(window, vectors, np.full(len(window), beta)) for beta in BETAS])
         groups_B = group_of(window.history)
         chosen = []
-        for group in range(len(GROUPS)):
+        for group, usual in enumerate(USUAL_BETAS):
             share_B = (groups_B == group) + AVERAGE_USERS / len(window)
             share_B /= share_B.sum()
             best_B = ndcg_CB[int(np.argmax(ndcg_CB @ share_B))]
@@ -147,7 +148,7 @@ class _Search:
                 for beta, ndcg_B in zip(BETAS, ndcg_CB, strict=True)
                 if _no_evidence(ndcg_B, best_B, share_B, errors=ERRORS_OF_BETAS)
             ]
-            chosen.append(min(max(USUAL_BETA, min(as_good)), max(as_good)))
+            chosen.append(min(max(usual, min(as_good)), max(as_good)))
         return tuple(chosen)
 
     def repeats(self, window: Window, fold_in: FoldInSettings, betas: tuple[float, ...]) -> Repeats | None:

@@ -64,12 +64,17 @@ def open_windows(divided: Split, numbered: Pairs, *, most_users: int, generator:
     """What the held out rows say about the users of `numbered`, the pairs of the earlier rows.
 
     Args:
-        most_users: of more users than this that many are drawn.
+        most_users: of more users than this that many are drawn; five times as many of everyone, who are ranked by
+            popularity alone.
     """
     later_users = renumbered(numbered.user_keys, divided.later.user_keys)
     later_items = renumbered(numbered.item_keys, divided.later.item_keys)
     windows = Windows.of(TemporalSplit(by_number(divided.earlier, numbered), later_users, later_items))
-    return Windows(*(each.drawn(most_users, generator=generator) for each in windows))
+    return Windows(
+        windows.new_items.drawn(most_users, generator=generator),
+        windows.repeats.drawn(most_users, generator=generator),
+        windows.everyone.drawn(5 * most_users, generator=generator),
+    )
 
 
 def _cut(rows: Positives, order: NDArray[np.int64]) -> WidenedCut | None:

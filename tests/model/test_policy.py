@@ -10,7 +10,7 @@ from model.policy import FittedPolicy, Learnt, OwnItems, Policy, Repeats, group_
 from model.policy_choice import (
     BETAS,
     UNCHOSEN,
-    USUAL_BETA,
+    USUAL_BETAS,
     USUAL_SHRINKAGE,
     Windows,
     choose_policy,
@@ -132,14 +132,14 @@ NOISE = np.random.default_rng(5).normal(size=(ITEMS, 2)).astype(np.float32) * 5
 def test_a_personal_part_that_knows_everything_is_not_drowned():
     policy = World(wanted=of_their_taste).chosen(TRUE_VECTORS)
 
-    assert max(policy.betas) <= USUAL_BETA
+    assert all(beta <= usual for beta, usual in zip(policy.betas, USUAL_BETAS, strict=True))
     assert policy.repeats is None
 
 
 def test_a_personal_part_that_knows_nothing_is_drowned():
     policy = World(wanted=lately).chosen(NOISE)
 
-    assert min(policy.betas) > USUAL_BETA
+    assert all(beta > usual for beta, usual in zip(policy.betas[2:], USUAL_BETAS[2:], strict=True))
     assert policy.half_life is not None
 
 
@@ -150,7 +150,7 @@ def test_without_evidence_everything_stays_as_usual():
     assert policy.fold_in == FoldInSettings("whitened", USUAL_SHRINKAGE, policy.fold_in.half_life)
     assert policy.fold_in.half_life == pytest.approx(25 * DAY, rel=0.1)
     # Without popularity there is nothing at all: any beta but 0 is as good as the other.
-    assert set(policy.betas) == {USUAL_BETA}
+    assert policy.betas == USUAL_BETAS
 
 
 def test_items_that_come_back_are_brought_back():
@@ -169,7 +169,7 @@ def test_windows_without_anybody_leave_everything_as_usual():
 
     assert policy.repeats is None
     assert policy.fold_in.kind == "whitened"
-    assert set(policy.betas) == {USUAL_BETA}
+    assert policy.betas == USUAL_BETAS
 
 
 def test_a_half_life_that_is_given_is_kept():
