@@ -30,12 +30,19 @@ from model.solvers.settings import PooledSoftmax
 
 DEFAULT_DATA = Path("../shared/data")
 HEAD = "| data | seed | R@20 | N@20 | seconds | M scored pairs/s | settings |\n|---|---|---|---|---|---|---|"
-MODEL: dict[str, Any] = {"embedding_dim": 64, "n_iter": 20, "batch_size": 4_096, "learning_rate": 0.03}
-SOLVER: dict[str, Any] = {"temperature": 0.1, "negative_weight": 1.2, "dropout": 0.0, "history": 2.0}
+MODEL: dict[str, Any] = {"embedding_dim": 64, "n_iter": 16, "batch_size": 4_096, "learning_rate": 0.03}
+SOLVER: dict[str, Any] = {
+    "temperature": 0.1,
+    "negative_weight": 1.2,
+    "dropout": 0.0,
+    "history": 8.0,
+    "item_bias": True,
+    "block": 8,
+}
 GRID: dict[str, Sequence[float]] = {
     "temperature": (0.08, 0.1, 0.125),
     "negative_weight": (1.0, 1.2),
-    "history": (1.0, 2.0),
+    "history": (2.0, 8.0),
 }
 MOST_JUDGED = 10_000
 

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from model.layers import BloomEmbedding
     from model.served import ServedModel
     from model.snapshot import Snapshot, SnapshotError, load_snapshot, write_snapshot
-    from model.solvers.settings import PooledSoftmax
+    from model.solvers.settings import CompiledSGD, PooledSoftmax
     from model.vocabulary import StringTable, Vocabulary
 
 __all__ = [
     "BilinearNet",
     "BloomEmbedding",
+    "CompiledSGD",
     "ExplicitFactorizationModel",
     "Histories",
     "ImplicitFactorizationModel",
@@ -46,6 +47,7 @@ __all__ = [
 _HOMES = {
     "BilinearNet": "model.factorization.representations",
     "BloomEmbedding": "model.layers",
+    "CompiledSGD": "model.solvers.settings",
     "ExplicitFactorizationModel": "model.factorization.explicit",
     "Histories": "model.histories",
     "ImplicitFactorizationModel": "model.factorization.implicit",

@@ -8,6 +8,11 @@ from typing import Literal
 
 Similarity = Literal["cosine", "dot"]
 
+BATCH_LOSSES = ("pointwise", "bpr", "hinge", "adaptive_hinge", "log_bpr", "logistic")
+"""What the compiled solver of minibatches knows."""
+SGD_LOSSES = ("pointwise", "bpr", "hinge", "log_bpr", "logistic", "warp")
+"""What the compiled solver of single interactions knows."""
+
 
 @dataclass(frozen=True)
 class PooledSoftmax:
@@ -52,3 +57,24 @@ class PooledSoftmax:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}; it must be at least 1")
+
+
+@dataclass(frozen=True)
+class CompiledSGD:
+    """Settings of the compiled solver that learns from one interaction at a time, ``solver=CompiledSGD(...)``.
+
+    Args:
+        optimizer: ``sgd``, or ``adagrad``: each number's step divided by the root of its summed squared gradients.
+        threads: how many at most; small catalogues get fewer. They work on different rows, so that a seed and a number
+            of threads give the same bits.
+    Raises: ValueError for a value outside its limits.
+    """
+
+    optimizer: Literal["sgd", "adagrad"] = "sgd"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in {"sgd", "adagrad"}:
+            raise ValueError(f"optimizer {self.optimizer!r} is not one of sgd, adagrad")
+        if self.threads < 1:
+            raise ValueError(f"threads is {self.threads}; it must be at least 1")
