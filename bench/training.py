@@ -1,0 +1,207 @@
+"""How fast the solvers train, each beside what it is to be compared with, in turns in one run.
+
+    python -m bench.training --data DIR [--name NAME ...] [--threads 2] [--part sgd ...] [--runs 5]
+
+DIR holds NAME/NAME.npz with arrays user and item (rows of a published test are left out). Parts:
+
+- ``sgd``: ``CompiledSGD`` and BPR of the package `implicit`, dim 64, the same step size, penalty and epochs; then the
+  NDCG@20 of both, each with the step size and penalty of the same grid that are best on a tenth of the rows;
+- ``batches``: ``solver="compiled"`` and autograd with Spotlight's defaults, and how far their losses are apart;
+- ``pooled``: scored pairs a second of the softmax, and a step on 1,000,000 items over one on 10,000;
+- ``large``: peak memory of a process that trains 1,000,000 users x 1,000,000 items x 64.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.data import load_train, some_rows
+from bench.published import scored_pairs
+from model.evaluation import ItemsByUser, evaluate
+from model.factorization.implicit import ImplicitFactorizationModel
+from model.interactions import Interactions
+from model.solvers.settings import CompiledSGD, PooledSoftmax
+
+DEFAULT_DATA = Path("../shared/data")
+NAMES = ("ml-100k", "gowalla")
+PARTS = ("sgd", "batches", "pooled", "large")
+DIMENSIONS, EPOCHS = 64, 30
+RATES, PENALTIES = (0.02, 0.05, 0.1), (0.002, 0.01, 0.03)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long some work takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def ours(train: Interactions, *, threads: int, rate: float, penalty: float) -> ImplicitFactorizationModel:
+    """BPR by single interactions."""
+    model = ImplicitFactorizationModel(
+        "log_bpr",
+        embedding_dim=DIMENSIONS,
+        n_iter=EPOCHS,
+        learning_rate=rate,
+        l2=penalty,
+        random_state=1,
+        solver=CompiledSGD(threads=threads),
+    )
+    model.fit(train)
+    return model
+
+
+def theirs(train: Interactions, *, threads: int, rate: float, penalty: float) -> Any:  # noqa: ANN401 - it has no types
+    """The same of `implicit`: one of its columns is the item's bias."""
+    from implicit.cpu.bpr import BayesianPersonalizedRanking
+
+    matrix = train.tocsr().astype(np.float32)
+    matrix.data[:] = 1
+    model = BayesianPersonalizedRanking(
+        factors=DIMENSIONS - 1,
+        learning_rate=rate,
+        regularization=penalty,
+        iterations=EPOCHS,
+        num_threads=threads,
+        verify_negative_samples=True,
+        random_state=1,
+    )
+    model.fit(matrix, show_progress=False)
+    return model
+
+
+def ndcg(model: Any, train: Interactions, test: Interactions) -> float:  # noqa: ANN401 - either of the two
+    """NDCG@20 over all items the user had not."""
+    seen, wanted = (
+        ItemsByUser.from_pairs(part.user_ids, part.item_ids, num_users=train.num_users) for part in (train, test)
+    )
+    if isinstance(model, ImplicitFactorizationModel):
+        users, items, biases = model.user_vectors, model.item_vectors, model.item_biases
+    else:
+        users, items, biases = model.user_factors, model.item_factors, np.zeros(train.num_items, dtype=np.float32)
+    return float(evaluate(lambda batch: users[batch] @ items.T + biases, wanted, seen=seen).ndcg.mean())
+
+
+def sgd(name: str, train: Interactions, *, threads: int, runs: int) -> Iterator[str]:
+    """Samples a second, and what the samples are worth."""
+    times: list[tuple[float, float]] = []
+    for run in range(runs + 1):
+        pair = (
+            seconds(lambda: ours(train, threads=threads, rate=0.05, penalty=0.01)),
+            seconds(lambda: theirs(train, threads=threads, rate=0.05, penalty=0.01)),
+        )
+        if run:  # the first one compiles
+            times.append(pair)
+    spent = np.array(times)
+    fast = EPOCHS * len(train) / np.median(spent, axis=0) / 1e6
+    yield (
+        f"{name}, {threads} threads: {fast[0]:.2f} M samples/s, implicit {fast[1]:.2f}, "
+        f"median ratio {np.median(spent[:, 1] / spent[:, 0]):.2f}"
+    )
+    part = np.random.default_rng(0).random(len(train))
+    learnt, chosen_by = some_rows(train, part < 0.8), some_rows(train, (part >= 0.8) & (part < 0.9))
+    judged, known = some_rows(train, part >= 0.9), some_rows(train, part < 0.9)
+    for label, made in (("CompiledSGD", ours), ("implicit", theirs)):
+        grid = [{"rate": rate, "penalty": penalty} for rate in RATES for penalty in PENALTIES]
+        found = [ndcg(made(learnt, threads=threads, **each), learnt, chosen_by) for each in grid]
+        best = grid[int(np.argmax(found))]
+        value = ndcg(made(known, threads=threads, **best), known, judged)
+        yield f"{name}, {label}: N@20 {value:.4f} with step size {best['rate']:g}, penalty {best['penalty']:g}"
+
+
+def batches(name: str, train: Interactions, *, runs: int) -> Iterator[str]:
+    """Spotlight's defaults, compiled and by autograd."""
+    ratios, apart = [], 0.0
+    for run in range(runs + 1):
+        compiled, general = (
+            ImplicitFactorizationModel(random_state=run, solver=each) for each in ("compiled", "autograd")
+        )
+        spent = [seconds(lambda model=model: model.fit(train)) for model in (compiled, general)]  # type: ignore[misc]
+        apart = max(apart, float(np.abs(np.subtract(compiled.loss_history, general.loss_history)).max()))
+        if run:
+            ratios.append(spent[1] / spent[0])
+    yield f"{name}, defaults: compiled {np.median(ratios):.1f} times as fast, losses at most {apart:.1e} apart"
+
+
+def pooled(name: str, train: Interactions) -> Iterator[str]:
+    """Scored pairs a second."""
+    settings = PooledSoftmax(dropout=0.0)
+    model = ImplicitFactorizationModel(
+        "softmax", DIMENSIONS, n_iter=3, batch_size=4_096, learning_rate=0.03, random_state=1, solver=settings
+    )
+    spent = seconds(lambda: model.fit(train))
+    pairs = scored_pairs(train, {"n_iter": 3}, settings)
+    yield f"{name}, softmax: {pairs / spent / 1e6:.0f} M scored pairs/s, gradients and updates included"
+
+
+def step_seconds(num_items: int, *, users: int = 10_000, batches: int = 30) -> float:
+    """The median of a batch of the pooled softmax, 4,096 interactions."""
+    generator = np.random.default_rng(0)
+    count = 4_096 * batches
+    some = Interactions(
+        generator.integers(0, users, count),
+        generator.integers(0, num_items, count),
+        num_users=users,
+        num_items=num_items,
+    )
+    moments: list[float] = []
+    model = ImplicitFactorizationModel(
+        "softmax", DIMENSIONS, n_iter=1, batch_size=4_096, learning_rate=0.03, random_state=1, solver="pooled"
+    )
+    model.fit(some, on_batch=lambda: moments.append(time.perf_counter()))
+    return float(np.median(np.diff(moments)))
+
+
+def large() -> str:
+    """Two epochs on tables of a million rows each."""
+    generator, count = np.random.default_rng(0), 2_000_000
+    users, items = (generator.integers(0, 10**6, count) for _ in range(2))
+    some = Interactions(users, items, num_users=10**6, num_items=10**6)
+    model = ImplicitFactorizationModel(
+        "softmax", DIMENSIONS, n_iter=2, batch_size=16_384, learning_rate=0.03, random_state=1, solver="pooled"
+    )
+    spent = seconds(lambda: model.fit(some))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return f"1 M x 1 M x {DIMENSIONS}, {count:,} interactions: {peak:.2f} GiB at most, {spent / 2:.0f} s an epoch"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print lines as soon as they are known."""
+    parser = argparse.ArgumentParser(prog="python -m bench.training")
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA if DEFAULT_DATA.is_dir() else None, help="folder")
+    parser.add_argument("--name", action="append", help="data set, may be repeated; default: " + ", ".join(NAMES))
+    parser.add_argument("--part", action="append", choices=PARTS, help="may be repeated; default: all but large")
+    parser.add_argument("--threads", type=int, default=2, help="of CompiledSGD and implicit")
+    parser.add_argument("--runs", type=int, default=5, help="how often each is timed, in turns")
+    chosen = parser.parse_args(arguments)
+    if chosen.data is None:
+        parser.error("--data DIR is needed: a folder with NAME/NAME.npz")
+    parts = chosen.part or PARTS[:-1]
+    lines: list[Iterator[str]] = []
+    for name in chosen.name or NAMES:
+        train = load_train(chosen.data, name)
+        if "sgd" in parts:
+            lines.append(sgd(name, train, threads=chosen.threads, runs=chosen.runs))
+        if "batches" in parts:
+            lines.append(batches(name, train, runs=chosen.runs))
+        if "pooled" in parts:
+            lines.append(pooled(name, train))
+    for each in lines:
+        for line in each:
+            print(line, flush=True)  # noqa: T201 - the output
+    if "pooled" in parts:
+        ratios = [step_seconds(1_000_000) / step_seconds(10_000) for _ in range(chosen.runs)]
+        print(f"a step on 1,000,000 items over one on 10,000: {np.median(ratios):.2f}", flush=True)  # noqa: T201
+    if "large" in parts:
+        print(large(), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
