@@ -51,6 +51,7 @@ ITEMS_TOGETHER = 16
 # Bits of the filter for each known pair.
 BITS_PER_PAIR = 16
 SEEDS = 2**31
+MOST_THREADS = 255
 NOTHING = np.zeros((1, 1), dtype=np.float32)
 
 
@@ -115,7 +116,7 @@ class _Run:
         self._rate, self._l2 = np.float32(group["lr"]), np.float32(group["weight_decay"])
         self._num_users, self._num_items = len(self._tables[0]), len(self._tables[1])
         # A part with hardly any item would hardly have a negative.
-        self.threads = min(settings.threads, max(1, self._num_items // (8 * ITEMS_TOGETHER)))
+        self.threads = min(settings.threads, MOST_THREADS, max(1, self._num_items // (8 * ITEMS_TOGETHER)))
 
     def epoch(self, seed: int, pool: ThreadPoolExecutor, on_batch: Callable[[], None] | None) -> float:
         generator, parts, task = np.random.default_rng(seed), self.threads, self._task
@@ -164,6 +165,6 @@ class _Run:
         )
 
 
-def _dealt(count: int, parts: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """A part for each of so many, at random, the parts of about one size."""
-    return generator.permutation(np.arange(count) % parts)
+def _dealt(count: int, parts: int, generator: np.random.Generator) -> NDArray[np.uint8]:
+    """A part for each of so many, at random, the parts of about one size. In bytes: they are looked up a lot."""
+    return generator.permutation((np.arange(count) % parts).astype(np.uint8))

@@ -93,19 +93,19 @@ def grouped(
     users: NDArray[np.int64],
     items: NDArray[np.int64],
     weights: Table,
-    part_of_user: NDArray[np.int64],
-    part_of_item: NDArray[np.int64],
+    part_of_user: NDArray[np.uint8],
+    part_of_item: NDArray[np.uint8],
     parts: int,
 ) -> tuple[NDArray[np.int64], Table, NDArray[np.int64]]:
     """The interactions by parts of both sides, user * 2^32 + item, their weights, and where each group starts."""
     starts = np.zeros(parts * parts + 1, dtype=np.int64)
     for row in range(users.shape[0]):
-        starts[part_of_user[users[row]] * parts + part_of_item[items[row]] + 1] += 1
+        starts[np.int64(part_of_user[users[row]]) * parts + np.int64(part_of_item[items[row]]) + 1] += 1
     starts = np.cumsum(starts)
     places = starts.copy()
     pairs, sorted_weights = np.empty(users.shape[0], dtype=np.int64), np.empty(weights.shape[0], dtype=np.float32)
     for row in range(users.shape[0]):
-        group = part_of_user[users[row]] * parts + part_of_item[items[row]]
+        group = np.int64(part_of_user[users[row]]) * parts + np.int64(part_of_item[items[row]])
         place = places[group]
         places[group] = place + 1
         pairs[place] = (users[row] << 32) | items[row]
