@@ -7,7 +7,7 @@ touched.
 Several threads never touch the same row: each epoch deals users and items out into as many parts as there are threads,
 and in each of as many rounds a thread has a part of the users and a part of the items for itself, negatives included.
 So a seed gives the same bits with any fixed number of threads, and no cache line travels between cores. (Threads that
-share all rows without locks, as in Hogwild, were measured too: two were hardly faster than one on MovieLens-100K.)
+share all rows without locks, as in Hogwild, were no faster: docs/decisions/0008.)
 
 Letters used for shapes: N interactions, U users, I items, D dimensions, T threads.
 
@@ -43,14 +43,15 @@ KINDS = {
 }
 """The losses this solver knows."""
 
-
 # Interactions of a thread between two looks at ``on_batch``: some tens of milliseconds.
 SLICE = 262_144
 # Items whose biases lie in one line of the cache go into one part.
 ITEMS_TOGETHER = 16
 # Bits of the filter for each known pair.
 BITS_PER_PAIR = 16
+# An epoch draws from generators of its own, seeded by one of so many numbers.
 SEEDS = 2**31
+# Parts are numbered by bytes.
 MOST_THREADS = 255
 NOTHING = np.zeros((1, 1), dtype=np.float32)
 

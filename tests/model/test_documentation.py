@@ -11,6 +11,7 @@ import model
 GUIDE = Path(model.__file__).parents[1] / "docs" / "model.md"
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_guide_run_and_print_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None:
     text = GUIDE.read_text(encoding="utf-8")
     names: dict[str, Any] = {}

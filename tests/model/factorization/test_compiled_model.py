@@ -13,6 +13,9 @@ from model import BilinearNet, CompiledSGD, ImplicitFactorizationModel, Interact
 from model.solvers.settings import BATCH_LOSSES, SGD_LOSSES
 from tests.model.factorization.checkerboard import checkerboard, learnt
 
+# The first test of each kernel compiles it, which takes seven seconds.
+pytestmark = pytest.mark.slow
+
 SGD = [CompiledSGD("sgd"), CompiledSGD("adagrad"), CompiledSGD("sgd", threads=2)]
 
 
