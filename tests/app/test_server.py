@@ -21,6 +21,9 @@ import pytest
 
 from tests.app.serving import connect, read_answer
 
+# Each starts processes.
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Served:

@@ -8,6 +8,9 @@ import pytest
 
 from tests.command_line import CommandLine, Process
 
+# Each starts processes.
+pytestmark = pytest.mark.slow
+
 # Nobody listens there: a store that is waited for.
 NOWHERE = {"LIKEWISE_DATABASE_URL": "postgresql://likewise:open-sesame@127.0.0.1:9/likewise"}
 
