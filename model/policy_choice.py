@@ -137,7 +137,7 @@ class _Search:
             return USUAL_BETAS
         vectors = self._vectors(window, fold_in)
         ndcg_CB = np.stack([self._ndcg(window, vectors, np.full(len(window), beta)) for beta in BETAS])
-        groups_B = group_of(window.history)
+        groups_B = group_of(self._histories.sizes[window.users])
         chosen = []
         for group, usual in enumerate(USUAL_BETAS):
             share_B = (groups_B == group) + AVERAGE_USERS / len(window)
@@ -155,7 +155,7 @@ class _Search:
         """How own items come back, or None where lists without them are as good."""
         if not len(window):
             return None
-        beta_B = np.array(betas)[group_of(window.history)]
+        beta_B = np.array(betas)[group_of(self._histories.sizes[window.users])]
         scores_of = self._scores_of(window, self._vectors(window, fold_in), beta_B)
         without_B = self._with_own(window, scores_of, OwnItems(self._interactions, None), None)
         best_B, chosen = without_B, None
