@@ -2,10 +2,12 @@
 
     m = sum_j w_j q_j / sum_j w_j,   y = A m + a,   x = length * y / |y|
 
-w_j is how much an item of the history says, less with age. Nothing but the history and the model's arrays enters, so
-everybody has such a vector as soon as there is one interaction, and each item's share of a score is known exactly.
+w_j is how much an item of the history says, less with age; A and a may depend on the number of items n. Nothing but the
+history and the model's arrays enters, so everybody has such a vector as soon as there is one interaction, and each
+item's share of a score is known exactly.
 
-Letters used for shapes: U users, I items, D dimensions, n items of one history, k items to be explained.
+Letters used for shapes: U users, I items, D dimensions, P terms of a map, n items of one history, k items to be
+explained.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ class FoldInSettings(NamedTuple):
 
     Attributes:
         kind: `mean` is the mean itself; `whitened` takes what everybody chooses out of it and weighs rare directions
-            up; `affine` comes nearest to the vectors that a training gave.
+            up; `affine`, another map for each size of history, comes nearest to the vectors that a training gave.
         shrinkage: of `whitened`: this times the mean variance of a direction is added to each.
         half_life: age against the user's newest item at which an item says half as much, in the unit of the
             timestamps; None: all alike.
@@ -47,24 +49,27 @@ class FoldInSettings(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class FoldIn:
-    """A map that is ready to be used.
+    """A map that is ready to be used: A = sum_p g^p A_p and a = sum_p g^p a_p, g = growth(n).
 
     Attributes:
-        matrix: A, float32, shape (D, D), to be applied from the right: y = m A + a.
-        offset: a, float32, shape (D,).
+        matrices: A_p, float32, shape (P, D, D), to be applied from the right: y = m A + a.
+        offsets: a_p, float32, shape (P, D).
         length: length of the vectors it gives; that of a vector without a direction is 0.
         half_life: see `FoldInSettings`.
     """
 
-    matrix: NDArray[np.float32]
-    offset: NDArray[np.float32]
+    matrices: NDArray[np.float32]
+    offsets: NDArray[np.float32]
     length: float
     half_life: float | None
 
     def user_vectors(self, item_vectors: NDArray[np.float32], histories: UserItems) -> NDArray[np.float32]:
         """Vectors of the users, float32, shape (U, D); zeros for a user without items."""
         means = item_means(item_vectors, histories, half_life=self.half_life)
-        vectors = means @ self.matrix + self.offset
+        vectors = means @ self.matrices[0] + self.offsets[0]
+        growth_U1 = growth(histories.sizes)[:, np.newaxis]
+        for power in range(1, len(self.matrices)):
+            vectors += growth_U1**power * (means @ self.matrices[power] + self.offsets[power])
         vectors[histories.sizes == 0] = 0.0
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         scales = np.where(lengths > SHORTEST, self.length / np.maximum(lengths, SHORTEST), 0.0)
@@ -80,7 +85,8 @@ class FoldIn:
             items, weights: the history, shape (n,), n at least 1, the weights decayed already.
         """
         shares = (weights / weights.sum()).astype(np.float32)
-        vector = (shares @ item_vectors[items]) @ self.matrix + self.offset
+        matrix, offset = self._of_size(len(items))
+        vector = (shares @ item_vectors[items]) @ matrix + offset
         length = float(np.sqrt(vector @ vector))
         if length <= SHORTEST:
             return np.zeros_like(vector)
@@ -102,11 +108,26 @@ class FoldIn:
         Returns: float64, shapes (k, n) and (k,). Their sum over n, plus the rest, is <x, q_i>.
         """
         history = item_vectors[items].astype(np.float64) * (weights / weights.sum())[:, np.newaxis]
-        mapped = history @ self.matrix.astype(np.float64)
-        length = float(np.linalg.norm(mapped.sum(axis=0) + self.offset))
+        matrix, offset = self._of_size(len(items))
+        mapped = history @ matrix.astype(np.float64)
+        length = float(np.linalg.norm(mapped.sum(axis=0) + offset))
         scale = self.length / length if length > SHORTEST else 0.0
         vectors = item_vectors[explained].astype(np.float64)
-        return scale * vectors @ mapped.T, scale * vectors @ self.offset.astype(np.float64)
+        return scale * vectors @ mapped.T, scale * vectors @ offset.astype(np.float64)
+
+    def _of_size(self, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """A and a for histories of so many items, shapes (D, D) and (D,)."""
+        matrix, offset = self.matrices[0], self.offsets[0]
+        for power in range(1, len(self.matrices)):
+            factor = growth(np.array(size)) ** power
+            matrix, offset = matrix + factor * self.matrices[power], offset + factor * self.offsets[power]
+        return matrix, offset
+
+
+def growth(sizes: NDArray[np.int64]) -> NDArray[np.float32]:
+    """log(1 + n), in units that make it 1 for a full history: how far users know themselves, of the same shape."""
+    found: NDArray[np.float32] = (np.log1p(sizes) / np.log1p(FULL_HISTORY)).astype(np.float32)
+    return found
 
 
 def item_means(
@@ -142,7 +163,8 @@ def learnt_map(
     mean:      A = 1, a = 0
     whitened:  A = (S + s * trace(S) / D)^-1, a = -A mu, with mu and S the mean and covariance of the chosen items'
                vectors, each as often as it was chosen, and s the shrinkage
-    affine:    A, a of the least squares from means to trained vectors; a user counts by the number of items, up to 20
+    affine:    A = A_0 + g A_1, a = a_0 + g a_1 of the least squares from means to trained vectors; a user counts by
+               the number of items, up to 20. The longer a history, the more a trained vector has of its own.
 
     Args:
         user_vectors: as trained, float32, shape (U, D); their root mean square is the length of the map's vectors.
@@ -158,8 +180,8 @@ def learnt_map(
         matrix, offset = _whitened(item_vectors, histories, settings.shrinkage)
     elif settings.kind == "affine" and len(trained):
         means = item_means(item_vectors, histories)[used].astype(np.float64)
-        matrix, offset = _affine(means, trained, np.minimum(histories.sizes[used], FULL_HISTORY))
-    return FoldIn(matrix.astype(np.float32), offset.astype(np.float32), length, settings.half_life)
+        return FoldIn(*_affine(means, trained, histories.sizes[used]), length, settings.half_life)
+    return FoldIn(matrix.astype(np.float32)[None], offset.astype(np.float32)[None], length, settings.half_life)
 
 
 def _whitened(
@@ -176,14 +198,19 @@ def _whitened(
 
 
 def _affine(
-    means: NDArray[np.float64], trained: NDArray[np.float64], counted: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    means: NDArray[np.float64], trained: NDArray[np.float64], sizes: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A_p, shape (2, D, D), and a_p, shape (2, D)."""
+    dimensions, growth_U1 = means.shape[1], growth(sizes)[:, np.newaxis].astype(np.float64)
+    features = np.hstack([means, growth_U1 * means, growth_U1])
+    counted = np.minimum(sizes, FULL_HISTORY)
     shares = counted / counted.sum()
-    mean_of_means, mean_of_trained = shares @ means, shares @ trained
-    centred = means - mean_of_means
+    centre, mean_of_trained = shares @ features, shares @ trained
+    centred = features - centre
     weighted = centred * shares[:, np.newaxis]
-    matrix = _inverse(weighted.T @ centred, RIDGE) @ (weighted.T @ (trained - mean_of_trained))
-    return matrix, mean_of_trained - mean_of_means @ matrix
+    solved = _inverse(weighted.T @ centred, RIDGE) @ (weighted.T @ (trained - mean_of_trained))
+    matrices = solved[:-1].reshape(2, dimensions, dimensions).astype(np.float32)
+    return matrices, np.stack([mean_of_trained - centre @ solved, solved[-1]]).astype(np.float32)
 
 
 def _inverse(symmetric: NDArray[np.float64], ridge: float) -> NDArray[np.float64]:

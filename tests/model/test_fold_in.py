@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model import Interactions
-from model.fold_in import FoldInSettings, item_means, learnt_map
+from model.fold_in import FoldInSettings, growth, item_means, learnt_map
 from model.user_items import UserItems
 
 USERS, ITEMS, DIMENSIONS = 40, 30, 5
@@ -108,20 +108,27 @@ def test_whitening_solves_the_system_it_names():
     scale = np.trace(covariance) / DIMENSIONS
     expected = np.linalg.inv(covariance + 2.0 * scale * np.eye(DIMENSIONS)) * scale
 
-    np.testing.assert_allclose(fold_in.matrix, expected, rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(fold_in.offset, -mean @ expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(fold_in.matrices, [expected], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(fold_in.offsets, [-mean @ expected], rtol=1e-3, atol=1e-4)
 
 
-def test_an_affine_map_is_found_where_there_is_one():
-    histories, items = world(users=200)
+def test_an_affine_map_that_moves_with_the_size_of_a_history_is_found_where_there_is_one():
+    histories, items = world(users=400)
     generator = np.random.default_rng(1)
-    matrix, offset = generator.normal(size=(DIMENSIONS, DIMENSIONS)), generator.normal(size=DIMENSIONS)
-    trained = (item_means(items, histories) @ matrix + offset).astype(np.float32)
+    matrices = generator.normal(size=(2, DIMENSIONS, DIMENSIONS))
+    offsets = generator.normal(size=(2, DIMENSIONS))
+    means, scale = item_means(items, histories), growth(histories.sizes)[:, None]
+    assert len(np.unique(histories.sizes)) > 5
+    trained = (means @ matrices[0] + offsets[0] + scale * (means @ matrices[1] + offsets[1])).astype(np.float32)
 
     fold_in = learnt_map(FoldInSettings("affine"), items, histories, user_vectors=trained)
 
-    np.testing.assert_allclose(fold_in.matrix, matrix, atol=0.05)
-    np.testing.assert_allclose(fold_in.offset, offset, atol=0.05)
+    for size in (2, 6, 12):
+        user = np.flatnonzero(histories.sizes == size)[0]
+        own = slice(histories.indptr[user], histories.indptr[user + 1])
+        found = fold_in.user_vector(items, histories.items[own], histories.weights[own])
+        cosine = found @ trained[user] / np.linalg.norm(found) / np.linalg.norm(trained[user])
+        assert cosine > 0.995, size
 
 
 @pytest.mark.parametrize("wanted", EVERY_MAP)
