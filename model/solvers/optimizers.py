@@ -9,6 +9,9 @@ from typing import Any, overload
 import torch
 from torch import Tensor, nn
 
+# Rows of one step on the CPU that are worked on together: what is copied out stays in the cache.
+ROWS_AT_ONCE = 4096
+
 
 def default_optimizer(net: nn.Module, *, learning_rate: float, l2: float) -> torch.optim.Optimizer:
     """Return Adam (betas .9 and .999, eps 1e-8) over the parameters of a net; l2 is added to the gradient.
@@ -91,6 +94,18 @@ class RowAdam(torch.optim.Optimizer):
         if not state:
             state.update(step=0, exp_avg=torch.zeros_like(parameter), exp_avg_sq=torch.zeros_like(parameter))
         state["step"] += 1
+        if isinstance(rows, Tensor) and rows.device.type == "cpu":
+            parts = zip(torch.split(rows, ROWS_AT_ONCE), torch.split(gradient, ROWS_AT_ONCE), strict=True)
+            for some, theirs in parts:
+                self._move(parameter, some, theirs, group, step_size)
+        else:
+            self._move(parameter, rows, gradient, group, step_size)
+
+    def _move(
+        self, parameter: Tensor, rows: Tensor | slice, gradient: Tensor, group: dict[str, Any], step_size: float
+    ) -> None:
+        """Adam's formula for some rows."""
+        state = self.state[parameter]
         first, second = group["betas"]
         rate = step_size * group["lr"] / (1.0 - first ** state["step"])
         root_correction = math.sqrt(1.0 - second ** state["step"])
@@ -101,13 +116,14 @@ class RowAdam(torch.optim.Optimizer):
         mean.lerp_(gradient, 1.0 - first)
         square.mul_(second).addcmul_(gradient, gradient, value=1.0 - second)
         if isinstance(rows, Tensor):
-            # They were copied out, so they go back.
+            # They were copied out, so they go back, and may be used up.
             state["exp_avg"].index_copy_(0, rows, mean)
             state["exp_avg_sq"].index_copy_(0, rows, square)
-        change = mean / square.sqrt().div_(root_correction).add_(group["eps"])
-        if isinstance(rows, Tensor):
-            parameter.index_add_(0, rows, change, alpha=-rate)
+            change = mean.div_(square.sqrt_().div_(root_correction).add_(group["eps"]))
+            # `index_add_` would take rows one by one, on one thread.
+            parameter.index_copy_(0, rows, _picked(parameter, rows).add_(change, alpha=-rate))
         else:
+            change = mean / square.sqrt().div_(root_correction).add_(group["eps"])
             parameter.add_(change, alpha=-rate)
 
 

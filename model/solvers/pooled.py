@@ -116,6 +116,7 @@ class _Run:
         self._whole = self._pool_size == self._num_items
         self._place = torch.full((self._num_items,), -1, device=self._device)
         self._unused_items = torch.empty(0, dtype=torch.int64, device=self._device)
+        self._logits = torch.empty(0, device=self._device)
         self._steps = self._n_iter * self._blocks.batches(self._batch_size)
         self._step = 0
         self.elements = self._pool_size * min(task.batch_size, len(task.user_ids) // max(1, settings.block))
@@ -159,7 +160,7 @@ class _Run:
         x_RD = users.rows if kept_RD is None else users.rows * kept_RD
         x_BD = x_RD.index_select(0, batch.user_of)
         positive_B = (x_BD * chosen.rows).sum(1) * scale
-        logits_RK = torch.mm(x_RD, pool.rows.T).mul_(scale)
+        logits_RK = self._products(x_RD, pool.rows).mul_(scale)
         if net.item_biases is not None:
             positive_B += net.item_biases.weight[batch.items, 0]
             logits_RK += net.item_biases.weight[pool_K, 0]
@@ -196,6 +197,15 @@ class _Run:
         biases = [shares_RK.sum(0)[:, None], -pull_B[:, None]]
         self._update(batch.users, gradient_RD, touched, gradients, biases)
         return loss.double()
+
+    def _products(self, x_RD: Tensor, pool_KD: Tensor) -> Tensor:
+        """Their products, (R, K), in memory that all batches share: to get it from the system anew takes a tenth of a
+        step.
+        """
+        size = len(x_RD) * len(pool_KD)
+        if len(self._logits) < size:
+            self._logits = torch.empty(size, device=self._device)
+        return torch.mm(x_RD, pool_KD.T, out=self._logits[:size].view(len(x_RD), len(pool_KD)))
 
     def _update(
         self,
