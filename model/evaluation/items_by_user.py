@@ -29,16 +29,21 @@ class ItemsByUser:
         cls, user_numbers: NDArray[np.integer[Any]], item_numbers: NDArray[np.integer[Any]], *, num_users: int
     ) -> ItemsByUser:
         """Group pairs by user; a pair that is there several times counts once."""
-        order = np.lexsort((item_numbers, user_numbers))
-        users = user_numbers[order].astype(np.int64)
-        items = item_numbers[order].astype(np.int64)
-        if len(users) and (users[0] < 0 or users[-1] >= num_users):
-            raise ValueError(f"user number {users[0] if users[0] < 0 else users[-1]} is outside 0..{num_users - 1}")
-        first = np.ones(len(users), dtype=np.bool_)
-        first[1:] = (users[1:] != users[:-1]) | (items[1:] != items[:-1])
+        if not len(user_numbers):
+            return cls(np.zeros(num_users + 1, dtype=np.int64), np.empty(0, dtype=np.int64))
+        lowest, highest = int(user_numbers.min()), int(user_numbers.max())
+        if lowest < 0 or highest >= num_users:
+            raise ValueError(f"user number {lowest if lowest < 0 else highest} is outside 0..{num_users - 1}")
+        # One number for each pair: sorting these is several times as fast as sorting by two columns.
+        first_item = int(item_numbers.min())
+        width = int(item_numbers.max()) - first_item + 1
+        pairs = np.sort(user_numbers.astype(np.int64) * width + (item_numbers.astype(np.int64) - first_item))
+        first = np.ones(len(pairs), dtype=np.bool_)
+        first[1:] = pairs[1:] != pairs[:-1]
+        users, items = np.divmod(pairs[first], width)
         indptr = np.zeros(num_users + 1, dtype=np.int64)
-        np.cumsum(np.bincount(users[first], minlength=num_users), out=indptr[1:])
-        return cls(indptr, items[first])
+        np.cumsum(np.bincount(users, minlength=num_users), out=indptr[1:])
+        return cls(indptr, items + first_item)
 
     def of(self, user_number: int) -> NDArray[np.int64]:
         """The items of one user; none for a user number of -1."""

@@ -73,7 +73,8 @@ def epochs(
             and changed in place, else any; it gives step size and penalty, and takes no step itself.
     """
     run = _Run(task, net, optimizer, settings)
-    with ThreadPoolExecutor(run.threads) as pool:
+    # The caller's own thread is one of them.
+    with ThreadPoolExecutor(max(1, run.threads - 1)) as pool:
         for _ in range(task.n_iter):
             seed = int(sample_items(SEEDS, 1, random_source)[0])
             yield run.epoch(seed, pool, on_batch)
@@ -101,7 +102,7 @@ class _Run:
             raise ValueError("the compiled solver needs a task with the known items of each user")
         self._task, self._adagrad = task, settings.optimizer == "adagrad"
         self._known = _known(task.known)
-        self._weights = np.ones(0, dtype=np.float32) if task.weights is None else task.weights / task.weights.mean()
+        weights = np.ones(0, dtype=np.float32) if task.weights is None else task.weights / task.weights.mean()
         tables: dict[str, torch.nn.Parameter] = dict(net.named_parameters())
         users, items, biases = (
             tables[f"{name}.weight"] for name in ("user_embeddings", "item_embeddings", "item_biases")
@@ -115,38 +116,57 @@ class _Run:
         self._squares = (squares(users), squares(items), squares(biases))
         group = optimizer.param_groups[0]
         self._rate, self._l2 = np.float32(group["lr"]), np.float32(group["weight_decay"])
-        self._num_users, self._num_items = len(self._tables[0]), len(self._tables[1])
+        num_users, self._num_items = len(self._tables[0]), len(self._tables[1])
         # A part with hardly any item would hardly have a negative.
         self.threads = min(settings.threads, MOST_THREADS, max(1, self._num_items // (8 * ITEMS_TOGETHER)))
+        # The interactions user by user, and, in memory of their own, in the order of an epoch.
+        order = np.argsort(task.user_ids, kind="stable")
+        self._counts_of_users = np.bincount(task.user_ids, minlength=num_users)
+        self._counts_of_groups = np.bincount(
+            task.item_ids // ITEMS_TOGETHER, minlength=-(-self._num_items // ITEMS_TOGETHER)
+        )
+        self._starts = np.concatenate([[0], np.cumsum(self._counts_of_users)])
+        self._items = task.item_ids[order].astype(np.int32)
+        self._weights = weights[order] if len(weights) else weights
+        self._pairs, self._sorted_weights = np.empty(len(order), dtype=np.int64), np.empty_like(self._weights)
 
     def epoch(self, seed: int, pool: ThreadPoolExecutor, on_batch: Callable[[], None] | None) -> float:
-        generator, parts, task = np.random.default_rng(seed), self.threads, self._task
-        part_of_user = _dealt(self._num_users, parts, generator)
-        groups = _dealt(-(-self._num_items // ITEMS_TOGETHER), parts, generator)
+        generator, parts = np.random.default_rng(seed), self.threads
+        part_of_user = _dealt(self._counts_of_users, parts, generator)
+        groups = _dealt(self._counts_of_groups, parts, generator)
         part_of_item = np.repeat(groups, ITEMS_TOGETHER)[: self._num_items]
         items_of = [np.flatnonzero(part_of_item == part).astype(np.int32) for part in range(parts)]
-        pairs, weights, starts = sgd_kernels.grouped(
-            task.user_ids, task.item_ids, self._weights, part_of_user, part_of_item, parts
-        )
+        rows_of = np.bincount(part_of_user, weights=self._counts_of_users, minlength=parts).astype(np.int64)
+        lasts = np.cumsum(rows_of)
+        firsts = np.empty((parts, parts + 1), dtype=np.int64)
 
         def learn(thread: int, turn: int, offset: int, seed: int) -> float:
-            part = (thread + turn) % parts
-            first, last = starts[thread * parts + part : thread * parts + part + 2]
+            part, own = (thread + turn) % parts, slice(lasts[thread] - rows_of[thread], lasts[thread])
+            pairs, weights = self._pairs[own], self._sorted_weights[own]
+            if not turn and not offset:
+                users = np.flatnonzero(part_of_user == thread)
+                firsts[thread] = sgd_kernels.grouped(
+                    users, self._starts, self._items, self._weights, part_of_item, parts, pairs, weights
+                )
+            first, last = firsts[thread, part : part + 2]
             if not offset:
                 sgd_kernels.shuffle(pairs[first:last], weights[first:last], np.uint64(seed))
             rows = slice(first + offset, min(first + offset + SLICE, last))
             return self._learn(pairs[rows], weights[rows], items_of[part], seed)
 
         total = 0.0
-        # One thread needs no other: the caller's own.
-        run = map if parts == 1 else pool.map
         for turn in range(parts):
-            for offset in range(0, int(np.diff(starts).max(initial=0)), SLICE):
+            offset, most = 0, 1
+            while offset < most:
                 seeds = generator.integers(1, 2**63, parts).tolist()
-                total += sum(run(learn, range(parts), [turn] * parts, [offset] * parts, seeds))
+                others = [pool.submit(learn, thread, turn, offset, seeds[thread]) for thread in range(1, parts)]
+                total += learn(0, turn, offset, seeds[0])
+                total += sum(each.result() for each in others)
+                most = max(np.diff(firsts[thread])[(thread + turn) % parts] for thread in range(parts))
+                offset += SLICE
                 if on_batch is not None:
                     on_batch()
-        return total / max(len(pairs), 1)
+        return total / max(len(self._pairs), 1)
 
     def _learn(self, pairs: NDArray[np.int64], weights: Table, drawn_from: NDArray[np.int32], seed: int) -> float:
         task = self._task
@@ -166,6 +186,13 @@ class _Run:
         )
 
 
-def _dealt(count: int, parts: int, generator: np.random.Generator) -> NDArray[np.uint8]:
-    """A part for each of so many, at random, the parts of about one size. In bytes: they are looked up a lot."""
-    return generator.permutation((np.arange(count) % parts).astype(np.uint8))
+def _dealt(counts: NDArray[np.int64], parts: int, generator: np.random.Generator) -> NDArray[np.uint8]:
+    """A part for each of some rows: they are put into random order, and cut where the interactions are shared out.
+
+    Even parts, since the last one to end is waited for. In bytes: they are looked up a lot.
+    """
+    order = generator.permutation(len(counts))
+    ends = np.cumsum(counts[order])
+    dealt = np.empty(len(counts), dtype=np.uint8)
+    dealt[order] = np.minimum((ends - counts[order] // 2) * parts // max(1, ends[-1]), parts - 1)
+    return dealt

@@ -91,27 +91,33 @@ def _is_known(user: int, item: int, known: Known) -> bool:
 @compiled
 def grouped(
     users: NDArray[np.int64],
-    items: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    items: NDArray[np.int32],
     weights: Table,
-    part_of_user: NDArray[np.uint8],
     part_of_item: NDArray[np.uint8],
     parts: int,
-) -> tuple[NDArray[np.int64], Table, NDArray[np.int64]]:
-    """The interactions by parts of both sides, user * 2^32 + item, their weights, and where each group starts."""
-    starts = np.zeros(parts * parts + 1, dtype=np.int64)
-    for row in range(users.shape[0]):
-        starts[np.int64(part_of_user[users[row]]) * parts + np.int64(part_of_item[items[row]]) + 1] += 1
-    starts = np.cumsum(starts)
-    places = starts.copy()
-    pairs, sorted_weights = np.empty(users.shape[0], dtype=np.int64), np.empty(weights.shape[0], dtype=np.float32)
-    for row in range(users.shape[0]):
-        group = np.int64(part_of_user[users[row]]) * parts + np.int64(part_of_item[items[row]])
-        place = places[group]
-        places[group] = place + 1
-        pairs[place] = (users[row] << 32) | items[row]
-        if weights.shape[0]:
-            sorted_weights[place] = weights[row]
-    return pairs, sorted_weights, starts
+    pairs: NDArray[np.int64],
+    sorted_weights: Table,
+) -> NDArray[np.int64]:
+    """Fill `pairs` and `sorted_weights` with the interactions of some users by parts of the items.
+
+    Returns: where each part starts, and the last one ends, int64, shape (parts + 1,).
+    """
+    firsts = np.zeros(parts + 1, dtype=np.int64)
+    for user in users:
+        for row in range(starts[user], starts[user + 1]):
+            firsts[np.int64(part_of_item[items[row]]) + 1] += 1
+    firsts = np.cumsum(firsts)
+    places = firsts.copy()
+    for user in users:
+        for row in range(starts[user], starts[user + 1]):
+            part = np.int64(part_of_item[items[row]])
+            place = places[part]
+            places[part] = place + 1
+            pairs[place] = (user << 32) | np.int64(items[row])
+            if weights.shape[0]:
+                sorted_weights[place] = weights[row]
+    return firsts
 
 
 @compiled

@@ -185,3 +185,20 @@ def test_what_a_compiled_solver_cannot_do_is_refused(arguments: dict[str, Any], 
 def test_settings_outside_their_limits_are_refused(wrong: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         CompiledSGD(**wrong)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_every_interaction_is_met_once_whatever_the_threads_and_however_uneven_the_items(threads: int) -> None:
+    generator, count = np.random.default_rng(0), 900_000
+    items = generator.integers(0, 4_000, count)
+    items[generator.random(count) < 0.7] = 17
+    users = generator.integers(0, 5_000, count)
+    many = Interactions(users, items, num_users=5_000, num_items=4_000)
+    # So small a step that every loss is that of equal scores, log 2; two thirds of them may be one thread's.
+    model = ImplicitFactorizationModel(
+        "log_bpr", 16, n_iter=1, learning_rate=1e-9, random_state=1, solver=CompiledSGD(threads=threads)
+    )
+
+    model.fit(many)
+
+    assert model.loss_history[0] == pytest.approx(np.log(2), rel=1e-3)
