@@ -109,6 +109,15 @@ def descriptors(process: subprocess.Popen[bytes]) -> int:
     return len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
 
 
+def sockets_of(process: subprocess.Popen[bytes]) -> int:
+    """Without the files that are being sent."""
+    targets = []
+    for link in Path(f"/proc/{process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            targets.append(str(link.readlink()))
+    return sum(target.startswith("socket:") for target in targets)
+
+
 def observed(port: int, *, seconds: float) -> Others:
     others, over = Others(port), threading.Event()
     threading.Timer(seconds, over.set).start()
@@ -153,11 +162,12 @@ def besieged(process: subprocess.Popen[bytes], port: int, *, base: int, limit: f
     slow = [Slow(port, ("silent", "head", "body", "reader")[number % 4]) for number in range(CLIENTS)]
     sockets = [client.connection for client in slow]
     asking.start()
-    eventually(lambda: descriptors(process) >= base + CLIENTS, seconds=2)
-    most = descriptors(process)
-    while time.monotonic() - started < limit and descriptors(process) > base + 1:
+    most = 0
+    # A busy machine takes its time to let them all in.
+    while time.monotonic() - started < limit and (most < CLIENTS or descriptors(process) > base + 1):
         slow = [client for client in slow if client.go_on()]
         time.sleep(0.2)
+        most = max(most, sockets_of(process))
     seconds = time.monotonic() - started
     over.set()
     asking.join()
@@ -172,7 +182,7 @@ def besieged(process: subprocess.Popen[bytes], port: int, *, base: int, limit: f
 def test_five_hundred_slow_clients_are_all_gone_by_the_deadline_and_the_others_go_on(tmp_path: Path) -> None:
     # Long enough that a busy machine has connected all of them before the first ones are closed.
     outcome = drill(tmp_path, head=4, body=5, unread=5)
-    assert outcome.most - outcome.base >= CLIENTS
+    assert outcome.most >= CLIENTS
     # Fewer than before where a connection of the calm time was still open then.
     assert outcome.left <= 0
     # The deadlines, and time for a busy machine to connect five hundred clients.
@@ -190,7 +200,8 @@ if __name__ == "__main__":
             unread=GuardedConnection.unread_seconds,
         )
     print(  # noqa: T201 - a program of its own
-        f"descriptors: {found.base} before, {found.most} with {CLIENTS} slow clients, {found.left} more than before "
-        f"after {found.seconds:.1f} s\np99 of others: {found.calm.p99():.1f} ms before, {found.meanwhile.p99():.1f} ms "
-        f"meanwhile ({len(found.meanwhile.milliseconds)} requests, {len(found.meanwhile.failures)} failures)"
+        f"descriptors: {found.base} before, {found.left} more after {CLIENTS} slow clients and {found.seconds:.1f} s, "
+        f"{found.most} sockets meanwhile\n"
+        f"p99 of others: {found.calm.p99():.1f} ms before, {found.meanwhile.p99():.1f} ms meanwhile "
+        f"({len(found.meanwhile.milliseconds)} requests, {len(found.meanwhile.failures)} failures)"
     )
