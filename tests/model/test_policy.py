@@ -185,18 +185,20 @@ def test_giving_up_is_possible_between_batches():
 
 
 def test_a_group_of_its_own_mind_gets_a_beta_of_its_own():
-    # Users with one item follow popularity, which is not of their taste; users with four follow their own.
+    # Users with one item, though they chose it 25 times, follow popularity, which is not of their taste; users with
+    # four follow their own.
     generator = np.random.default_rng(3)
-    count = 6 * USERS
+    count = 20 * USERS
     sizes = np.where(np.arange(count) < USERS, 1, 4)
     taste = np.where(sizes == 1, 0, np.arange(count) % 2)
     users = np.repeat(np.arange(count), sizes)
     items = generator.integers(0, ITEMS // 2, len(users)) * 2 + taste[users]
+    repeated = np.repeat(np.arange(len(users)), np.where(users < USERS, 25, 1))
     crowd = np.arange(300) + count
     earlier = Interactions(
-        np.concatenate([users, crowd]),
-        np.concatenate([items, np.repeat([1, 3, 5], 100)]),
-        timestamps=np.concatenate([np.arange(len(users)), np.full(300, len(users))]),
+        np.concatenate([users[repeated], crowd]),
+        np.concatenate([items[repeated], np.repeat([1, 3, 5], 100)]),
+        timestamps=np.concatenate([repeated, np.full(300, len(users))]),
         num_users=count + 300,
         num_items=ITEMS,
     )
@@ -207,9 +209,10 @@ def test_a_group_of_its_own_mind_gets_a_beta_of_its_own():
     windows = Windows.of(split)
 
     trained = np.eye(2)[1 - np.concatenate([taste, np.ones(300, dtype=np.int64)])]
-    policy = choose_policy(learnt(trained, 3 * TRUE_VECTORS), earlier, windows)
+    policy = choose_policy(learnt(trained, 10 * TRUE_VECTORS), earlier, windows)
 
     assert policy.betas[0] > policy.betas[1]
+    assert policy.betas[0] > policy.betas[3]
 
 
 def test_unchosen_is_a_policy_with_a_beta_for_each_group():
