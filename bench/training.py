@@ -35,7 +35,7 @@ NAMES = ("ml-100k", "gowalla")
 PARTS = ("sgd", "quality", "batches", "pooled", "large")
 MOST_JUDGED = 3_000
 DIMENSIONS, EPOCHS = 64, 30
-RATES, PENALTIES = (0.02, 0.05, 0.1), (0.002, 0.01, 0.03)
+RATES, PENALTIES = (0.02, 0.05, 0.1, 0.2), (0.0005, 0.002, 0.01, 0.03)
 
 
 def seconds(work: Callable[[], object]) -> float:

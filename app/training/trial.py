@@ -13,7 +13,7 @@ from app.training.config import TrainingConfig
 from app.training.dataset import Positives, pairs
 from app.training.progress import Progress
 from app.training.recipe import Fit
-from app.training.window import Split, by_number, open_windows, split
+from app.training.window import Split, open_windows, split, split_by_number
 from model.evaluation import bootstrap_interval
 from model.policy import FittedPolicy, Policy, popularity
 from model.policy_choice import UNCHOSEN, choose_policy
@@ -121,10 +121,11 @@ def choose(
         check=progress.check,
     )
     most_users = min(1_000, max(200, 10_000_000 // len(numbered.item_keys)))
+    by_number = split_by_number(divided, numbered)
     policy = choose_policy(
         fitted.learnt,
-        by_number(divided.earlier, numbered),
-        open_windows(divided, numbered, most_users=most_users, generator=generator),
+        by_number.earlier,
+        open_windows(by_number, most_users=most_users, generator=generator),
         candidates=None if half_life_us is None else [half_life_us],
         check=progress.check,
     )
@@ -153,9 +154,9 @@ def _judge(
         check=progress.check,
     )
     most_users = min(10_000, max(500, 50_000_000 // len(numbered.item_keys)))
-    window = open_windows(divided, numbered, most_users=most_users, generator=generator).new_items
-    earlier = by_number(divided.earlier, numbered)
-    served = FittedPolicy(policy, fitted.learnt, earlier)
+    by_number = split_by_number(divided, numbered)
+    window = by_number.window().drawn(most_users, generator=generator)
+    served = FittedPolicy(policy, fitted.learnt, by_number.earlier)
 
     def same_for_all(scores_I: NDArray[np.float64]) -> NDArray[np.float64]:
         return window.ndcg(lambda users: np.broadcast_to(scores_I, (len(users), len(scores_I))), check=progress.check)
@@ -163,7 +164,7 @@ def _judge(
     return Verdict(
         policy=window.ndcg(served.scores, check=progress.check),
         popular_recent=same_for_all(served.popularity),
-        popular_all_time=same_for_all(popularity(earlier, None)),
+        popular_all_time=same_for_all(popularity(by_number.earlier, None)),
     )
 
 

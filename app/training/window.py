@@ -60,16 +60,21 @@ def by_number(rows: Positives, numbered: Pairs) -> Interactions:
     )
 
 
-def open_windows(divided: Split, numbered: Pairs, *, most_users: int, generator: np.random.Generator) -> Windows:
-    """What the held out rows say about the users of `numbered`, the pairs of the earlier rows.
+def split_by_number(divided: Split, numbered: Pairs) -> TemporalSplit:
+    """Both sides by the numbers of `numbered`, the pairs of the earlier rows."""
+    later_users = renumbered(numbered.user_keys, divided.later.user_keys)
+    later_items = renumbered(numbered.item_keys, divided.later.item_keys)
+    return TemporalSplit(by_number(divided.earlier, numbered), later_users, later_items)
+
+
+def open_windows(divided: TemporalSplit, *, most_users: int, generator: np.random.Generator) -> Windows:
+    """What the held out rows say about the users of the earlier ones.
 
     Args:
         most_users: of more users than this that many are drawn; five times as many of everyone, who are ranked by
             popularity alone.
     """
-    later_users = renumbered(numbered.user_keys, divided.later.user_keys)
-    later_items = renumbered(numbered.item_keys, divided.later.item_keys)
-    windows = Windows.of(TemporalSplit(by_number(divided.earlier, numbered), later_users, later_items))
+    windows = Windows.of(divided)
     return Windows(
         windows.new_items.drawn(most_users, generator=generator),
         windows.repeats.drawn(most_users, generator=generator),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.training.dataset import Positives, pairs
-from app.training.window import Split, by_number, open_windows, split
+from app.training.window import Split, by_number, open_windows, split, split_by_number
 
 
 def rows(users: list[int], items: list[int], times: list[int] | None = None) -> Positives:
@@ -63,7 +63,9 @@ def test_hardly_any_rows_give_no_split(count: int) -> None:
 
 def window_of(earlier: Positives, later: Positives, *, most_users: int = 100) -> tuple[dict[int, list[int]], int]:
     numbered = pairs(earlier)
-    windows = open_windows(Split(earlier, later, "time"), numbered, most_users=most_users, generator=generator())
+    windows = open_windows(
+        split_by_number(Split(earlier, later, "time"), numbered), most_users=most_users, generator=generator()
+    )
     window = windows.new_items
     relevant = [found.tolist() for found in window.relevant]
     return dict(zip(numbered.user_keys[window.users].tolist(), relevant, strict=True)), window.num_items
@@ -83,7 +85,9 @@ def test_relevant_is_what_a_known_user_chose_for_the_first_time() -> None:
 def test_an_item_nobody_knew_before_counts_as_missed() -> None:
     earlier, later = rows([1, 2], [10, 20]), rows([1, 1, 1], [20, 77, 78])
     numbered = pairs(earlier)
-    windows = open_windows(Split(earlier, later, "time"), numbered, most_users=10, generator=generator())
+    windows = open_windows(
+        split_by_number(Split(earlier, later, "time"), numbered), most_users=10, generator=generator()
+    )
     window = windows.new_items
 
     assert [len(found) for found in window.relevant] == [3]
@@ -115,7 +119,7 @@ def test_windows_differ_in_what_counts_and_who_is_asked() -> None:
     earlier, later = rows([1, 1, 2], [10, 20, 30]), rows([1, 1, 9], [10, 30, 30])
     divided = Split(earlier, later, "time")
 
-    windows = open_windows(divided, pairs(earlier), most_users=10, generator=generator())
+    windows = open_windows(split_by_number(divided, pairs(earlier)), most_users=10, generator=generator())
 
     assert [found.tolist() for found in windows.new_items.relevant] == [[2]]
     assert [found.tolist() for found in windows.repeats.relevant] == [[0, 2]]
