@@ -16,6 +16,8 @@ from model.sampling import RandomSource, as_random_source
 WORTH_SHARING = 2**20
 """Numbers in one operation from which several threads pay: about 0.3 ms of work for one of them."""
 
+CPU = torch.device("cpu")
+
 Movable = TypeVar("Movable", Tensor, nn.Module)
 
 

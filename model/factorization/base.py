@@ -22,14 +22,14 @@ from model.errors import NotFittedError
 from model.factorization.growth import take_over
 from model.factorization.persistent import OptimizerFunction, PersistentModel
 from model.factorization.representations import BilinearNet
-from model.factorization.settings import available_cuda, known_loss, non_negative, whole
+from model.factorization.settings import known_device, known_loss, non_negative, whole
 from model.factorization.stopping import BestEpoch, TimeIsUpError, timed
 from model.interactions import Interactions, checked_ids
 from model.sampling import RandomSource, as_random_source, drawn_seed
 from model.solvers import autograd
 from model.solvers.optimizers import default_optimizer
 from model.solvers.task import Task
-from model.torch_utils import cpu, evaluation_mode, gpu, threads_for
+from model.torch_utils import cpu, evaluation_mode, threads_for
 
 AnyTask = TypeVar("AnyTask", bound=Task)
 
@@ -60,6 +60,7 @@ class FactorizationModel(PersistentModel, Generic[AnyTask]):
         sparse: bool,
         random_state: RandomSource | SupportsIndex | None,
         use_weights: bool,
+        device: str | torch.device | None,
     ) -> None:
         self._loss = known_loss(loss, losses)
         self._embedding_dim = whole("embedding_dim", embedding_dim, at_least=1)
@@ -70,7 +71,7 @@ class FactorizationModel(PersistentModel, Generic[AnyTask]):
         self._optimizer_func = optimizer_func
         self._representation = representation
         self._sparse = sparse
-        self._use_cuda = available_cuda("use_cuda", use_cuda)
+        self._use_cuda, self._device = use_cuda, known_device(use_cuda, device)
         self._use_weights = use_weights
 
         self._random_state = as_random_source(random_state)
@@ -223,9 +224,7 @@ class FactorizationModel(PersistentModel, Generic[AnyTask]):
     def _pair_scores(self, users: NDArray[np.int64], items: NDArray[np.int64]) -> Tensor:
         net = self._fitted()
         with evaluation_mode(net), torch.no_grad(), threads_for(len(users) * self._embedding_dim):
-            return autograd.scores(
-                net, gpu(torch.tensor(users), self._use_cuda), gpu(torch.tensor(items), self._use_cuda)
-            )
+            return autograd.scores(net, *(torch.tensor(ids, device=self._place) for ids in (users, items)))
 
     @property
     def loss_history(self) -> list[float]:
@@ -275,7 +274,7 @@ class FactorizationModel(PersistentModel, Generic[AnyTask]):
                 sparse=self._sparse,
                 generator=torch.Generator().manual_seed(self._seed),
             )
-        net = gpu(net, self._use_cuda)
+        net = net.to(self._place)
         if self._optimizer_func is not None:
             return net, self._optimizer_func(net.parameters())
         return net, default_optimizer(net, learning_rate=self._learning_rate, l2=self._l2)

@@ -46,6 +46,7 @@ class ExplicitFactorizationModel(FactorizationModel[RatingTask]):
         optimizer_func, use_cuda, representation, sparse: as for ``implicit.ImplicitFactorizationModel``.
         random_state: a numpy RandomState or Generator (used, not copied), a seed, or None for an unpredictable one.
         use_weights: a batch's loss is sum(w * loss) / sum(w) where the interactions carry weights.
+        device: ``cpu``, ``cuda`` or ``cuda:N``; None leaves it to ``use_cuda``.
 
     One integer is taken from the random state here, and one shuffle by each epoch. torch's global generator is neither
     read nor seeded.
@@ -70,6 +71,7 @@ class ExplicitFactorizationModel(FactorizationModel[RatingTask]):
         random_state: RandomSource | SupportsIndex | None = None,
         *,
         use_weights: bool = False,
+        device: str | torch.device | None = None,
     ) -> None:
         super().__init__(
             loss=loss,
@@ -85,6 +87,7 @@ class ExplicitFactorizationModel(FactorizationModel[RatingTask]):
             sparse=sparse,
             random_state=random_state,
             use_weights=use_weights,
+            device=device,
         )
 
     def _task(self, interactions: Interactions, *, num_users: int, num_items: int) -> RatingTask:
@@ -102,7 +105,7 @@ class ExplicitFactorizationModel(FactorizationModel[RatingTask]):
         self, task: RatingTask, net: nn.Module, optimizer: torch.optim.Optimizer, on_batch: Callable[[], None] | None
     ) -> Iterator[float]:
         return autograd.rating_epochs(
-            task, net, optimizer, random_source=self._random_state, use_cuda=self._use_cuda, on_batch=on_batch
+            task, net, optimizer, random_source=self._random_state, device=self._place, on_batch=on_batch
         )
 
     def _judged(self, validation: Interactions, train: Interactions) -> float:  # noqa: ARG002 - rankings need it

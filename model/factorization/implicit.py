@@ -28,7 +28,6 @@ from model.solvers import autograd, pooled
 from model.solvers.optimizers import RowAdam
 from model.solvers.settings import CompiledSGD, PooledSoftmax
 from model.solvers.task import FitTask, make_task
-from model.torch_utils import gpu
 
 
 class ImplicitFactorizationModel(FactorizationModel[FitTask]):
@@ -69,6 +68,7 @@ class ImplicitFactorizationModel(FactorizationModel[FitTask]):
             ``softmax``, always without the user's own items; or ``pooled`` or its settings, ``PooledSoftmax(...)``, for
             the loss ``softmax``: many negatives shared by a batch, always without the user's own items. The score is
             then that of ``representations.SoftmaxNet``, and the step size falls to zero within each fit.
+        device: ``cpu``, ``cuda`` or ``cuda:N``, to train and predict there; None leaves it to ``use_cuda``.
 
     One integer is taken from the random state here; each epoch takes one shuffle and each batch one draw.
     torch's global generator is neither read nor seeded.
@@ -98,6 +98,7 @@ class ImplicitFactorizationModel(FactorizationModel[FitTask]):
         negatives: str = "uniform",
         negative_alpha: SupportsFloat = 0.75,
         solver: Solver | Mapping[str, Any] = AUTOGRAD,
+        device: str | torch.device | None = None,
     ) -> None:
         self._num_negative_samples = whole("num_negative_samples", num_negative_samples, at_least=1)
         self._exclude_positives = exclude_positives
@@ -105,7 +106,8 @@ class ImplicitFactorizationModel(FactorizationModel[FitTask]):
         self._negative_alpha = non_negative("negative_alpha", negative_alpha)
         known = known_solver(solver)
         own_parts = representation is not None or optimizer_func is not None or sparse
-        check_solver(known, negatives=self._negatives, own_parts=own_parts, use_cuda=use_cuda)
+        on_cuda = use_cuda or str(device).startswith("cuda")
+        check_solver(known, negatives=self._negatives, own_parts=own_parts, on_cuda=on_cuda)
         # Plain values, so that a saved model holds them.
         self._solver = plain(known)
         super().__init__(
@@ -122,6 +124,7 @@ class ImplicitFactorizationModel(FactorizationModel[FitTask]):
             sparse=sparse,
             random_state=random_state,
             use_weights=use_weights,
+            device=device,
         )
 
     def _make(self, num_users: int, num_items: int) -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -137,7 +140,7 @@ class ImplicitFactorizationModel(FactorizationModel[FitTask]):
                 history=settings.history,
                 generator=torch.Generator().manual_seed(self._seed),
             )
-            net = gpu(net, self._use_cuda)
+            net = net.to(self._place)
             return net, RowAdam(net.parameters(), lr=self._learning_rate, weight_decay=self._l2)
         net, optimizer = super()._make(num_users, num_items)
         if isinstance(settings, CompiledSGD):
@@ -176,7 +179,6 @@ class ImplicitFactorizationModel(FactorizationModel[FitTask]):
                 row_adam,
                 settings,
                 random_source=source,
-                use_cuda=self._use_cuda,
                 on_batch=on_batch,
             )
         if isinstance(settings, CompiledSGD):
@@ -189,9 +191,7 @@ class ImplicitFactorizationModel(FactorizationModel[FitTask]):
 
             bilinear, adam = cast(BilinearNet, net), cast(torch.optim.Adam, optimizer)
             return minibatch.epochs(task, bilinear, adam, random_source=source, on_batch=on_batch)
-        return autograd.epochs(
-            task, net, optimizer, random_source=self._random_state, use_cuda=self._use_cuda, on_batch=on_batch
-        )
+        return autograd.epochs(task, net, optimizer, random_source=source, device=self._place, on_batch=on_batch)
 
     def _judged(self, validation: Interactions, train: Interactions) -> float:
         """NDCG@20 over all items the user has not interacted with in ``train``, the mean over the users."""

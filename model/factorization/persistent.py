@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from model.factorization.saved import read_saved, refused_as_damaged, write_saved
-from model.factorization.settings import available_cuda, whole
+from model.factorization.settings import known_device, placed, whole
 from model.sampling import RandomSource, plain_random_state, restored_random_state
 
 OptimizerFunction = Callable[[Iterator[nn.Parameter]], torch.optim.Optimizer]
@@ -32,6 +32,8 @@ class PersistentModel(ABC):
     _representation: nn.Module | None
     _optimizer_func: OptimizerFunction | None
     _embedding_dim: int
+    _use_cuda: bool
+    _device: str | None
     _random_state: RandomSource
     _seed: int
     _loss_history: list[float]
@@ -64,6 +66,7 @@ class PersistentModel(ABC):
         representation: nn.Module | None = None,
         optimizer_func: OptimizerFunction | None = None,
         use_cuda: bool | None = None,
+        device: str | torch.device | None = None,
     ) -> Self:
         """Read a model that ``save`` wrote. On the CPU it goes on with the same bits as if it had never been away.
 
@@ -71,7 +74,7 @@ class PersistentModel(ABC):
             folder: where it is.
             representation: the net, if the model was made with one; its values are replaced by those saved.
             optimizer_func: the function, if the model was made with one; it is called once more.
-            use_cuda: where to go on; None means where the model was.
+            use_cuda, device: where to go on, as for the constructor; without both, where the model was.
         Raises: ValueError naming the file if something is missing, damaged, or of another model or representation;
             ValueError if a representation or an optimizer_func is missing, or given to a model that was made without.
         """
@@ -80,15 +83,17 @@ class PersistentModel(ABC):
         code = {"representation": representation, "optimizer_func": optimizer_func}
         with refused_as_damaged(path):
             wrongly = {name: (value is None) == (name in state["given"]) for name, value in code.items()}
-            cuda = bool(state["settings"].pop("use_cuda")) if use_cuda is None else use_cuda
+            cuda, where = state["settings"].pop("use_cuda"), state["settings"].pop("device")
+            if use_cuda is not None or device is not None:
+                cuda, where = bool(use_cuda), device
         for name in (name for name, wrong in wrongly.items() if wrong):
             way = "with" if code[name] is None else "without"
             raise ValueError(f"this model was saved {way} {name} and must be loaded {way} it")
-        available_cuda("use_cuda", cuda)
+        known_device(cuda, where)
 
         make: Callable[..., Self] = cls
         with refused_as_damaged(path):
-            model = make(**state["settings"] | code | {"use_cuda": cuda, "random_state": 0})
+            model = make(**state["settings"] | code | {"use_cuda": cuda, "device": where, "random_state": 0})
             model._random_state = restored_random_state(state["random_state"])
             model._seed = whole("seed", state["seed"], at_least=-(10**8))
             model._loss_history = [float(loss) for loss in state["loss_history"]]
@@ -121,6 +126,10 @@ class PersistentModel(ABC):
         if state["_optimizer"] is not None:
             net, optimizer = self._make(self._num_users, self._num_items)
             self._restore(net, optimizer, net_state=state["_net"], optimizer_state=state["_optimizer"])
+
+    @property
+    def _place(self) -> torch.device:
+        return placed(self._use_cuda, self._device)
 
     @abstractmethod
     def _make(self, num_users: int, num_items: int) -> tuple[nn.Module, torch.optim.Optimizer]:

@@ -43,8 +43,30 @@ def non_negative(name: str, value: SupportsFloat) -> float:
     return number
 
 
-def available_cuda(name: str, wanted: bool) -> bool:
-    """Return whether CUDA is wanted.   Raises: ValueError if it is and torch sees no device."""
-    if wanted and not torch.cuda.is_available():
-        raise ValueError(f"{name} is set, but torch sees no CUDA device")
-    return wanted
+def known_device(use_cuda: bool, device: str | torch.device | None) -> str | None:
+    """Return the name of the device that is given; None leaves it to ``use_cuda``.
+
+    Raises: ValueError for what is neither the CPU nor a CUDA device, for one that torch does not see, and for the CPU
+        together with ``use_cuda``.
+    """
+    if device is None:
+        if use_cuda and not torch.cuda.is_available():
+            raise ValueError("use_cuda is set, but torch sees no CUDA device")
+        return None
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        found = torch.device("meta")
+    if found.type not in {"cpu", "cuda"}:
+        raise ValueError(f"device {str(device)!r} is not cpu, cuda or cuda:N")
+    if found.type == "cpu" and use_cuda:
+        raise ValueError("use_cuda is set, but device is 'cpu'")
+    seen = torch.cuda.device_count()
+    if found.type == "cuda" and (found.index or 0) >= seen:
+        raise ValueError(f"device is {str(found)!r}, but torch sees {seen} CUDA devices")
+    return str(found)
+
+
+def placed(use_cuda: bool, device: str | None) -> torch.device:
+    """Where a model is that was made with these arguments."""
+    return torch.device(device or ("cuda" if use_cuda else "cpu"))

@@ -41,13 +41,13 @@ def losses_of(solver: Solver) -> Collection[str]:
     return BATCH_LOSSES if solver == COMPILED else tuple(LOSSES)
 
 
-def check_solver(solver: Solver, *, negatives: str, own_parts: bool, use_cuda: bool) -> None:
+def check_solver(solver: Solver, *, negatives: str, own_parts: bool, on_cuda: bool) -> None:
     """Raise ValueError where a solver cannot do what else is asked for.
 
     Args:
         negatives: how they are drawn.
         own_parts: there is a representation, an optimizer function, or sparse tables.
-        use_cuda: the net is on a CUDA device.
+        on_cuda: the net is on a CUDA device.
     """
     if solver == AUTOGRAD:
         return
@@ -58,5 +58,5 @@ def check_solver(solver: Solver, *, negatives: str, own_parts: bool, use_cuda: b
         )
     if negatives != UNIFORM and not isinstance(solver, str):
         raise ValueError(f"the {name} solver draws uniformly: it takes no negatives={negatives!r}")
-    if use_cuda and not isinstance(solver, PooledSoftmax):
-        raise ValueError(f"the {name} solver works on the CPU: it takes no use_cuda")
+    if on_cuda and not isinstance(solver, PooledSoftmax):
+        raise ValueError(f"the {name} solver works on the CPU: it takes no CUDA device")

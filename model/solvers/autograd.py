@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from model.losses import LOSSES, OF_SAMPLES, RATING_LOSSES, warp_loss
 from model.sampling import RandomSource
 from model.solvers.task import FitTask, RatingTask, Task
-from model.torch_utils import gpu, threads_for
+from model.torch_utils import CPU, threads_for
 
 
 class Batch(NamedTuple):
@@ -34,7 +34,7 @@ def epochs(
     optimizer: torch.optim.Optimizer,
     *,
     random_source: RandomSource,
-    use_cuda: bool = False,
+    device: torch.device = CPU,
     on_batch: Callable[[], None] | None = None,
 ) -> Iterator[float]:
     """Train for up to ``task.n_iter`` epochs and yield the mean of the batch losses of each.
@@ -46,7 +46,7 @@ def epochs(
     def batch_loss(batch: Batch) -> Tensor:
         return _contrast(task, net, batch, random_source)
 
-    return _epochs(task, net, optimizer, batch_loss, random_source=random_source, use_cuda=use_cuda, on_batch=on_batch)
+    return _epochs(task, net, optimizer, batch_loss, random_source=random_source, device=device, on_batch=on_batch)
 
 
 def rating_epochs(
@@ -55,7 +55,7 @@ def rating_epochs(
     optimizer: torch.optim.Optimizer,
     *,
     random_source: RandomSource,
-    use_cuda: bool = False,
+    device: torch.device = CPU,
     on_batch: Callable[[], None] | None = None,
 ) -> Iterator[float]:
     """As ``epochs``, for ratings: an epoch takes one shuffle from the random source, a batch nothing."""
@@ -64,7 +64,7 @@ def rating_epochs(
         ratings_B = torch.from_numpy(task.ratings[batch.rows]).to(batch.users.device, non_blocking=True)
         return RATING_LOSSES[task.loss](ratings_B, scores(net, batch.users, batch.items), batch.weights)
 
-    return _epochs(task, net, optimizer, batch_loss, random_source=random_source, use_cuda=use_cuda, on_batch=on_batch)
+    return _epochs(task, net, optimizer, batch_loss, random_source=random_source, device=device, on_batch=on_batch)
 
 
 def _epochs(
@@ -74,7 +74,7 @@ def _epochs(
     batch_loss: Callable[[Batch], Tensor],
     *,
     random_source: RandomSource,
-    use_cuda: bool,
+    device: torch.device,
     on_batch: Callable[[], None] | None,
 ) -> Iterator[float]:
     elements = max((parameter.numel() for parameter in net.parameters()), default=0)
@@ -82,7 +82,7 @@ def _epochs(
         with threads_for(elements):
             order_N = np.arange(len(task.user_ids))
             random_source.shuffle(order_N)
-            loss = _epoch(task, optimizer, batch_loss, order_N=order_N, use_cuda=use_cuda, on_batch=on_batch)
+            loss = _epoch(task, optimizer, batch_loss, order_N=order_N, device=device, on_batch=on_batch)
         yield loss
 
 
@@ -92,15 +92,15 @@ def _epoch(
     batch_loss: Callable[[Batch], Tensor],
     *,
     order_N: NDArray[np.int64],
-    use_cuda: bool,
+    device: torch.device,
     on_batch: Callable[[], None] | None,
 ) -> float:
-    users_N = gpu(torch.from_numpy(task.user_ids[order_N]), use_cuda)
-    items_N = gpu(torch.from_numpy(task.item_ids[order_N]), use_cuda)
-    weights_N = None if task.weights is None else gpu(torch.from_numpy(task.weights[order_N]), use_cuda)
+    users_N = torch.from_numpy(task.user_ids[order_N]).to(device)
+    items_N = torch.from_numpy(task.item_ids[order_N]).to(device)
+    weights_N = None if task.weights is None else torch.from_numpy(task.weights[order_N]).to(device)
 
     # Added up where the losses are: reading each of them would make the host wait for the device once a batch.
-    total = torch.zeros((), dtype=torch.float64, device=users_N.device)
+    total = torch.zeros((), dtype=torch.float64, device=device)
     starts = range(0, len(order_N), task.batch_size)
     for start in starts:
         rows = slice(start, start + task.batch_size)

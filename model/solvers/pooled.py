@@ -36,7 +36,7 @@ from model.solvers.settings import PooledSoftmax
 from model.solvers.task import FitTask
 from model.solvers.user_means import ItemsOfUsers, Means, means_of_all
 from model.solvers.vectors import Vectors, summed_rows
-from model.torch_utils import gpu, threads_for
+from model.torch_utils import threads_for
 
 MASKED = -1e9
 """A logit whose exponential is zero, and which no sum turns into NaN as minus infinity would."""
@@ -52,7 +52,6 @@ def epochs(
     settings: PooledSoftmax,
     *,
     random_source: RandomSource,
-    use_cuda: bool = False,
     on_batch: Callable[[], None] | None = None,
 ) -> Iterator[float]:
     """Train for up to ``task.n_iter`` epochs and yield the mean loss of the interactions of each.
@@ -60,7 +59,7 @@ def epochs(
     The step size falls from the optimizer's to zero along half a cosine over these epochs. One integer is taken from
     the random source an epoch. On the CPU, one seed and one number of threads give the same bits.
     """
-    run = _Run(task, net, optimizer, settings, use_cuda=use_cuda)
+    run = _Run(task, net, optimizer, settings)
     for _ in range(task.n_iter):
         seed = int(sample_items(SEEDS, 1, random_source)[0])
         with torch.no_grad(), threads_for(run.elements):
@@ -83,9 +82,7 @@ class _Batch(NamedTuple):
 class _Run:
     """The state of one fit."""
 
-    def __init__(
-        self, task: FitTask, net: SoftmaxNet, optimizer: RowAdam, settings: PooledSoftmax, *, use_cuda: bool
-    ) -> None:
+    def __init__(self, task: FitTask, net: SoftmaxNet, optimizer: RowAdam, settings: PooledSoftmax) -> None:
         self._net, self._optimizer, self._settings = net, optimizer, settings
         self._cosine = net.similarity == "cosine"
         self._n_iter, self._batch_size = task.n_iter, task.batch_size
@@ -100,17 +97,17 @@ class _Run:
             block=settings.block,
             halves=settings.history > 0,
         )
-        self._weights = gpu(torch.from_numpy(weights.astype(np.float32)[self._blocks.order]), use_cuda)
-        self._items = gpu(torch.from_numpy(self._blocks.items), use_cuda)
+        self._weights = torch.from_numpy(weights.astype(np.float32)[self._blocks.order]).to(self._device)
+        self._items = torch.from_numpy(self._blocks.items).to(self._device)
         if task.known is None:
             raise ValueError("the pooled solver needs a task with the known items of each user")
-        self._known = gpu(torch.from_numpy(task.known.items), use_cuda)
-        self._known_starts = gpu(torch.from_numpy(task.known.indptr), use_cuda)
+        self._known = torch.from_numpy(task.known.items).to(self._device)
+        self._known_starts = torch.from_numpy(task.known.indptr).to(self._device)
         known_of = np.searchsorted(
             _pair_numbers(task.known.users(), task.known.items, self._num_items),
             _pair_numbers(task.user_ids, task.item_ids, self._num_items)[self._blocks.order],
         )
-        self._known_of = gpu(torch.from_numpy(known_of), use_cuda)
+        self._known_of = torch.from_numpy(known_of).to(self._device)
         self._observed = torch.zeros(len(task.known.items), dtype=torch.bool, device=self._device)
         self._pool_size = min(settings.pool_size, self._num_items)
         self._whole = self._pool_size == self._num_items

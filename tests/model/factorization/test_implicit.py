@@ -78,6 +78,33 @@ def test_cuda_without_a_device_is_refused() -> None:
         ImplicitFactorizationModel(use_cuda=True)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"device": "gpu"}, "device 'gpu' is not cpu, cuda or cuda:N"),
+        ({"device": "mps"}, "device 'mps' is not cpu, cuda or cuda:N"),
+        ({"device": "cuda:99"}, "device is 'cuda:99', but torch sees [0-9]+ CUDA devices"),
+        ({"device": "cpu", "use_cuda": True}, "use_cuda is set, but device is 'cpu'"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused(arguments: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        ImplicitFactorizationModel(**arguments)
+
+
+def test_a_device_may_be_named() -> None:
+    assert_same_bits(fitted(device="cpu"), fitted())
+    assert_same_bits(fitted(device=torch.device("cpu")), fitted())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
+def test_a_cuda_device_may_be_named() -> None:
+    model = fitted(device="cuda:0")
+    assert next(model._fitted().parameters()).device == torch.device("cuda", 0)
+    np.testing.assert_array_equal(model.predict(1), fitted(use_cuda=True).predict(1))
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
 @pytest.mark.parametrize("loss", LOSSES)

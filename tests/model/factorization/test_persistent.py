@@ -249,8 +249,8 @@ def test_another_representation_is_refused(tmp_path: Path) -> None:
     ("part", "value", "message"),
     [
         ("settings", {}, "use_cuda"),
-        ("settings", {"use_cuda": False, "loss": "bpr", "embedding_dim": 0}, "embedding_dim is 0"),
-        ("settings", {"use_cuda": False, "size": 3}, "unexpected keyword argument 'size'"),
+        ("settings", {"use_cuda": False, "device": None, "loss": "bpr", "embedding_dim": 0}, "embedding_dim is 0"),
+        ("settings", {"use_cuda": False, "device": None, "size": 3}, "unexpected keyword argument 'size'"),
         ("random_state", {"source": "Generator", "state": {"bit_generator": "Dice"}}, "Dice"),
         ("num_users", 10**12, r"user_embeddings\.weight has the shape \(7, 4\), not \(1000000000000, 4\)"),
         ("num_items", -1, "num_items is -1"),
@@ -282,7 +282,10 @@ def test_a_model_of_the_cpu_is_not_moved_to_a_device_that_is_not_there(tmp_path:
     folder = saved(tmp_path)
     with pytest.raises(ValueError, match="use_cuda is set, but torch sees no CUDA device"):
         ImplicitFactorizationModel.load(folder, use_cuda=True)
+    with pytest.raises(ValueError, match="device is 'cuda', but torch sees 0 CUDA devices"):
+        ImplicitFactorizationModel.load(folder, device="cuda")
     assert ImplicitFactorizationModel.load(folder, use_cuda=False).loss_history
+    assert ImplicitFactorizationModel.load(folder, device="cpu").loss_history
 
 
 @pytest.mark.gpu

@@ -45,6 +45,17 @@ def test_the_checkerboard_is_learnt_and_the_items_held_back_are_found(settings: 
     assert held_back_right > 0.9
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_the_checkerboard_is_learnt_on_cuda(settings: dict[str, Any]) -> None:
+    model = made(settings, device="cuda")
+    model.fit(checkerboard())
+    right, held_back_right = learnt(model)
+    assert right > 0.98
+    assert held_back_right > 0.9
+
+
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_a_seed_gives_the_same_bits_and_another_seed_others(settings: dict[str, Any]) -> None:
     first, again, other = (made(settings, n_iter=2, random_state=seed) for seed in (1, 1, 2))
