@@ -37,6 +37,10 @@ class ItemsByUser:
         # One number for each pair: sorting these is several times as fast as sorting by two columns.
         first_item = int(item_numbers.min())
         width = int(item_numbers.max()) - first_item + 1
+        if (highest + 1) * width > np.iinfo(np.int64).max:
+            distinct, codes = np.unique(item_numbers, return_inverse=True)
+            coded = cls.from_pairs(user_numbers, codes, num_users=num_users)
+            return cls(coded.indptr, distinct[coded.items].astype(np.int64))
         pairs = np.sort(user_numbers.astype(np.int64) * width + (item_numbers.astype(np.int64) - first_item))
         first = np.ones(len(pairs), dtype=np.bool_)
         first[1:] = pairs[1:] != pairs[:-1]

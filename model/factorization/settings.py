@@ -55,7 +55,7 @@ def known_device(use_cuda: bool, device: str | torch.device | None) -> str | Non
         return None
     try:
         found = torch.device(device)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         found = torch.device("meta")
     if found.type not in {"cpu", "cuda"}:
         raise ValueError(f"device {str(device)!r} is not cpu, cuda or cuda:N")

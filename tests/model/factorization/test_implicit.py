@@ -82,6 +82,7 @@ def test_cuda_without_a_device_is_refused() -> None:
     ("arguments", "problem"),
     [
         ({"device": "gpu"}, "device 'gpu' is not cpu, cuda or cuda:N"),
+        ({"device": ["cpu"]}, "is not cpu, cuda or cuda:N"),
         ({"device": "mps"}, "device 'mps' is not cpu, cuda or cuda:N"),
         ({"device": "cuda:99"}, "device is 'cuda:99', but torch sees [0-9]+ CUDA devices"),
         ({"device": "cpu", "use_cuda": True}, "use_cuda is set, but device is 'cpu'"),
