@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from model.factorization.representations import BilinearNet
-from model.solvers.optimizers import RowAdam, default_optimizer
+from model.solvers.optimizers import ROWS_AT_ONCE, RowAdam, default_optimizer
 
 
 def batches(count: int, rows: int, seed: int) -> list[torch.Tensor]:
@@ -46,6 +46,16 @@ def test_row_adam_agrees_with_torchs_sparse_adam() -> None:
     steps = batches(20, 5, seed=1)
     train(ours, RowAdam(ours.parameters(), lr=0.05), steps)
     train(theirs, torch.optim.SparseAdam(theirs.parameters(), lr=0.05), steps)
+    torch.testing.assert_close(ours.weight, theirs.weight)
+
+
+def test_row_adam_takes_many_rows_in_parts() -> None:
+    rows = 2 * ROWS_AT_ONCE + 3
+    ours = nn.Embedding(rows, 2, sparse=True)
+    theirs = nn.Embedding(rows, 2, _weight=ours.weight.detach().clone())
+    steps = [torch.randperm(rows, generator=torch.Generator().manual_seed(step)) for step in range(3)]
+    train(ours, RowAdam(ours.parameters(), lr=0.05), steps)
+    train(theirs, torch.optim.Adam(theirs.parameters(), lr=0.05), steps)
     torch.testing.assert_close(ours.weight, theirs.weight)
 
 
