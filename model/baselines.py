@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from model.evaluation.items_by_user import NO_USER
 from model.evaluation.ranking import NO_ITEM, rank_rows
-from model.interactions import Interactions
+from model.interactions import Interactions, checked_weights
 from model.popularity import decayed_counts, settled_now
 
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ class ItemKNN:
         neighbours: how many similar items an item has at most.
         shrinkage: damps similarities that rest on few users.
         use_weights: x_ui is the summed weight of the pair's interactions; without, 1.
-    Raises: ValueError without weights where they are wanted, fewer than one neighbour, or a negative shrinkage.
+    Raises: ValueError without weights where they are wanted, for one that is not finite or negative, fewer than one
+        neighbour, or a negative shrinkage.
     Source: Sarwar et al. 2001; the shrinkage, Bell and Koren 2007.
     """
 
@@ -108,7 +109,8 @@ class ItemKNN:
             raise ValueError("use_weights needs interactions with weights, and these have none")
         from scipy.sparse import csr_matrix
 
-        self._matrix = _matrix(interactions, interactions.weights if use_weights else None)
+        weights = checked_weights(interactions.weights) if use_weights and interactions.weights is not None else None
+        self._matrix = _matrix(interactions, weights)
         norms_I = np.sqrt(np.asarray(self._matrix.multiply(self._matrix).sum(axis=0), dtype=np.float32).ravel())
         found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
         for start, products_bI in _products(self._matrix):

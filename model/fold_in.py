@@ -13,7 +13,7 @@ explained.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from model.user_items import UserItems
 
 Kind = Literal["mean", "whitened", "affine"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 # Rows gathered at once: bounds the memory.
 ROWS_AT_ONCE = 2**18
 # Added to a matrix that is inverted, relative to the mean of its diagonal.
@@ -45,6 +46,22 @@ class FoldInSettings(NamedTuple):
     kind: Kind = "mean"
     shrinkage: float = 0.0
     half_life: float | None = None
+
+
+def positive_half_life(half_life: float | None) -> None:
+    """Raise ValueError for a half-life that is not finite or not above 0; None is no half-life."""
+    if half_life is not None and not (np.isfinite(half_life) and half_life > 0):
+        raise ValueError(f"half_life is {half_life}; it must be finite and above 0, or None")
+
+
+def checked_settings(settings: FoldInSettings) -> FoldInSettings:
+    """The settings.   Raises: ValueError for a kind that there is not, or a number outside its limits."""
+    if settings.kind not in KINDS:
+        raise ValueError(f"kind {settings.kind!r} is not one of {', '.join(KINDS)}")
+    if not (np.isfinite(settings.shrinkage) and settings.shrinkage >= 0):
+        raise ValueError(f"shrinkage is {settings.shrinkage}; it must be finite and 0 or more")
+    positive_half_life(settings.half_life)
+    return settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,8 +185,10 @@ def learnt_map(
 
     Args:
         user_vectors: as trained, float32, shape (U, D); their root mean square is the length of the map's vectors.
+    Raises: ValueError for settings outside their limits.
     Source for `whitened`: linear discriminant analysis, of one class (the user's items) against all choices.
     """
+    checked_settings(settings)
     used = histories.sizes > 0
     trained = user_vectors[used].astype(np.float64)
     length = float(np.sqrt((trained**2).sum(axis=1).mean())) if len(trained) else 1.0

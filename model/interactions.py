@@ -22,6 +22,16 @@ __all__ = ["Interactions", "SequenceInteractions", "checked_ids", "order_by_user
 LARGEST_ID = np.iinfo(np.int64).max - 1
 
 
+def checked_weights(weights: NDArray[Any]) -> NDArray[np.float64]:
+    """Return weights as float64.   Raises: ValueError naming the first that is not finite or negative."""
+    found = np.asarray(weights, dtype=np.float64)
+    wrong = ~np.isfinite(found) | (found < 0)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise ValueError(f"weight {found[row]} of interaction {row} must be finite and 0 or more")
+    return found
+
+
 def checked_ids(ids: ArrayLike, *, kind: str, count: int | None = None, holder: str = "") -> NDArray[np.int64]:
     """Return ids as int64 after refusing whatever is not the number of a user or an item.
 

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.fold_in import FoldIn, FoldInSettings, learnt_map
+from model.evaluation.items_by_user import NO_USER
+from model.fold_in import FoldIn, FoldInSettings, checked_settings, learnt_map, positive_half_life
 from model.interactions import Interactions
 from model.popularity import decayed_counts, settled_now
 from model.user_items import UserItems, own_counts
@@ -52,6 +53,17 @@ class Policy:
     half_life: float | None = None
     fold_in: FoldInSettings = MEAN
     repeats: Repeats | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what no score can be made of."""
+        if len(self.betas) != len(GROUPS) or not np.isfinite(self.betas).all():
+            raise ValueError(f"betas are {self.betas}; there must be {len(GROUPS)} finite ones")
+        positive_half_life(self.half_life)
+        checked_settings(self.fold_in)
+        if self.repeats is not None:
+            positive_half_life(self.repeats.half_life)
+            if not np.isfinite(self.repeats.weight):
+                raise ValueError(f"the weight of repeats is {self.repeats.weight}; it must be finite")
 
 
 class Learnt(NamedTuple):
@@ -89,14 +101,18 @@ class OwnItems:
 
     def add_to(self, scores_BI: NDArray[np.float32], users: NDArray[np.int64], weight: float) -> None:
         """Add `weight` times the users' rows, in place."""
-        for row, user in enumerate(users.tolist()):
+        for row, user in _with_history(users):
             own = slice(self._indptr[user], self._indptr[user + 1])
             scores_BI[row, self._items[own]] += np.float32(weight) * self._logs[own]
 
     def sink(self, scores_BI: NDArray[np.float32], users: NDArray[np.int64]) -> None:
         """Put the users' own items behind all others, in place."""
-        for row, user in enumerate(users.tolist()):
+        for row, user in _with_history(users):
             scores_BI[row, self._items[self._indptr[user] : self._indptr[user + 1]]] -= SUNK
+
+
+def _with_history(users: NDArray[np.int64]) -> list[tuple[int, int]]:
+    return [(row, user) for row, user in enumerate(users.tolist()) if user != NO_USER]
 
 
 class FittedPolicy:
@@ -127,14 +143,16 @@ class FittedPolicy:
         self._own = OwnItems(interactions, None if policy.repeats is None else policy.repeats.half_life)
 
     def scores(self, users: NDArray[np.int64], *, repeats: bool = False) -> NDArray[np.float32]:
-        """Scores of all items for B users, shape (B, I).
+        """Scores of all items for B users, shape (B, I); somebody without a history has the number -1.
 
         Args:
             repeats: the list may hold own items: they get their part of the score, or, where the policy leaves them
                 out, stand behind all others. Without, whoever makes the list leaves them out.
         """
+        known = users != NO_USER
         scores: NDArray[np.float32] = self.user_vectors[users] @ self._item_vectors.T
-        scores += self.priors[self.groups[users]]
+        scores[~known] = 0.0
+        scores += self.priors[np.where(known, self.groups[users], 0)]
         if repeats and self.policy.repeats is not None:
             self._own.add_to(scores, users, self.policy.repeats.weight)
         elif repeats:

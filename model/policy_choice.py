@@ -198,9 +198,11 @@ class _Search:
 
     def _scores_of(self, window: Window, vectors_BD: NDArray[np.float32], beta_B: NDArray[np.float64]) -> ScoresOf:
         learnt = self._learnt
+        row_of = np.zeros(len(self._histories), dtype=np.int64)
+        row_of[window.users] = np.arange(len(window))
 
         def scores_of(users: NDArray[np.int64]) -> NDArray[np.float32]:
-            rows = np.searchsorted(window.users, users)
+            rows = row_of[users]
             scores: NDArray[np.float32] = vectors_BD[rows] @ learnt.item_vectors.T
             scores += learnt.item_biases
             scores += beta_B[rows, np.newaxis].astype(np.float32) * self._popular_I

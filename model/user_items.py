@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.interactions import Interactions
+from model.interactions import Interactions, checked_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,14 +31,18 @@ class UserItems:
 
     @classmethod
     def of(cls, interactions: Interactions) -> UserItems:
-        """The pairs of some interactions; without weights each counts 1."""
-        pairs, pair_of_N = _pairs(interactions)
-        counted = np.ones(len(interactions)) if interactions.weights is None else interactions.weights
-        weights = np.log2(1 + np.bincount(pair_of_N, weights=counted, minlength=len(pairs)))
+        """The pairs of some interactions; without weights each counts 1, and one of weight 0 says nothing.
+
+        Raises: ValueError for a weight that is not finite or negative.
+        """
+        counted = np.ones(len(interactions)) if interactions.weights is None else checked_weights(interactions.weights)
+        said = counted > 0
+        pairs, pair_of_N = _pairs(interactions, said)
+        weights = np.log2(1 + np.bincount(pair_of_N, weights=counted[said], minlength=len(pairs)))
         times = np.zeros(len(pairs))
         if interactions.timestamps is not None:
             times[:] = -np.inf
-            np.maximum.at(times, pair_of_N, interactions.timestamps.astype(np.float64))
+            np.maximum.at(times, pair_of_N, interactions.timestamps[said].astype(np.float64))
         users, items = pairs // interactions.num_items, pairs % interactions.num_items
         return cls(_indptr(users, interactions.num_users), items, weights, times)
 
@@ -75,9 +79,9 @@ def own_counts(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """How often users chose each of their items, every interaction halved with each half-life of its age at `newest`.
 
-    Returns: indptr (U + 1,) and items (P,), as in `UserItems.of` the same interactions, and the counts (P,).
+    Returns: indptr (U + 1,) and items (P,), as in `UserItems` but whatever the weights, and the counts (P,).
     """
-    pairs, pair_of_N = _pairs(interactions)
+    pairs, pair_of_N = _pairs(interactions, np.ones(len(interactions), dtype=np.bool_))
     decay: NDArray[Any] | None = None
     if half_life is not None and interactions.timestamps is not None:
         decay = np.exp2(-np.maximum(newest - interactions.timestamps, 0) / half_life)
@@ -86,9 +90,10 @@ def own_counts(
     return _indptr(users, interactions.num_users), pairs % interactions.num_items, counts
 
 
-def _pairs(interactions: Interactions) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The distinct pairs as user * num_items + item, ascending, and which of them each interaction is of."""
-    numbers = interactions.user_ids.astype(np.int64) * interactions.num_items + interactions.item_ids.astype(np.int64)
+def _pairs(interactions: Interactions, counted: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct pairs as user * num_items + item, ascending, and which of them each counted interaction is of."""
+    users, items = (ids[counted].astype(np.int64) for ids in (interactions.user_ids, interactions.item_ids))
+    numbers = users * interactions.num_items + items
     pairs, pair_of_N = np.unique(numbers, return_inverse=True)
     return pairs, pair_of_N
 

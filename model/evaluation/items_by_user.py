@@ -29,25 +29,28 @@ class ItemsByUser:
         cls, user_numbers: NDArray[np.integer[Any]], item_numbers: NDArray[np.integer[Any]], *, num_users: int
     ) -> ItemsByUser:
         """Group pairs by user; a pair that is there several times counts once."""
+        if user_numbers.shape != item_numbers.shape:
+            raise ValueError(f"user numbers have the shape {user_numbers.shape}, item numbers {item_numbers.shape}")
         if not len(user_numbers):
             return cls(np.zeros(num_users + 1, dtype=np.int64), np.empty(0, dtype=np.int64))
         lowest, highest = int(user_numbers.min()), int(user_numbers.max())
         if lowest < 0 or highest >= num_users:
             raise ValueError(f"user number {lowest if lowest < 0 else highest} is outside 0..{num_users - 1}")
         # One number for each pair: sorting these is several times as fast as sorting by two columns.
-        first_item = int(item_numbers.min())
-        width = int(item_numbers.max()) - first_item + 1
+        if int(item_numbers.min()) < 0:
+            raise ValueError(f"item number {int(item_numbers.min())} is below 0")
+        width = int(item_numbers.max()) + 1
         if (highest + 1) * width > np.iinfo(np.int64).max:
             distinct, codes = np.unique(item_numbers, return_inverse=True)
             coded = cls.from_pairs(user_numbers, codes, num_users=num_users)
             return cls(coded.indptr, distinct[coded.items].astype(np.int64))
-        pairs = np.sort(user_numbers.astype(np.int64) * width + (item_numbers.astype(np.int64) - first_item))
+        pairs = np.sort(user_numbers.astype(np.int64) * width + item_numbers.astype(np.int64))
         first = np.ones(len(pairs), dtype=np.bool_)
         first[1:] = pairs[1:] != pairs[:-1]
         users, items = np.divmod(pairs[first], width)
         indptr = np.zeros(num_users + 1, dtype=np.int64)
         np.cumsum(np.bincount(users, minlength=num_users), out=indptr[1:])
-        return cls(indptr, items + first_item)
+        return cls(indptr, items)
 
     def of(self, user_number: int) -> NDArray[np.int64]:
         """The items of one user; none for a user number of -1."""

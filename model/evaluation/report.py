@@ -77,6 +77,8 @@ def evaluate(
     Raises: ValueError for a score that is not finite, a k below 1, or a user without items in `test`.
     """
     chosen = np.flatnonzero(np.diff(test.indptr)) if users is None else users.astype(np.int64)
+    if len(chosen) and (chosen.min() < 0 or chosen.max() >= len(test.indptr) - 1):
+        raise ValueError(f"users has a number outside 0..{len(test.indptr) - 2}")
     return evaluate_rows(score_batch, chosen, test.of_each(chosen), seen=seen, k=k, batch=batch)
 
 

@@ -166,6 +166,8 @@ def temporal_split(
     """
     if interactions.timestamps is None:
         raise ValueError("a cut in time needs timestamps, and these interactions have none")
+    if np.isnan(interactions.timestamps).any():
+        raise ValueError("a timestamp is NaN: the rows have no order")
     cut = widened_cut(
         interactions.timestamps,
         interactions.user_ids,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
 from model.factorization.settings import UNIFORM
@@ -19,8 +20,9 @@ def known_solver(solver: Solver | Mapping[str, Any]) -> Solver:
     if solver == POOLED:
         return PooledSoftmax()
     if isinstance(solver, Mapping):
-        return CompiledSGD(**solver) if "threads" in solver else PooledSoftmax(**solver)
-    if isinstance(solver, PooledSoftmax | CompiledSGD) or solver in {AUTOGRAD, COMPILED}:
+        with suppress(TypeError):
+            return CompiledSGD(**solver) if "threads" in solver else PooledSoftmax(**solver)
+    if isinstance(solver, PooledSoftmax | CompiledSGD) or (isinstance(solver, str) and solver in {AUTOGRAD, COMPILED}):
         return solver
     raise ValueError(
         f"solver {solver!r} is not {AUTOGRAD}, {COMPILED}, {POOLED}, PooledSoftmax(...) or CompiledSGD(...)"

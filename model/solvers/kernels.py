@@ -67,9 +67,10 @@ def loss_of(kind: int, positive: float, negative: float) -> tuple[float, float, 
         power = math.exp(-abs(margin))
         wrong = (1.0 if margin >= 0.0 else power) / (1.0 + power)
         return max(margin, 0.0), 1.0 + power, -wrong, wrong
-    if margin + 1.0 > 0.0:
-        return margin + 1.0, 1.0, -1.0, 1.0
-    return 0.0, 1.0, 0.0, 0.0
+    # Asked this way round, what is not a number stays so.
+    if margin + 1.0 <= 0.0:
+        return 0.0, 1.0, 0.0, 0.0
+    return margin + 1.0, 1.0, -1.0, 1.0
 
 
 @inlined

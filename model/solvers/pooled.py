@@ -122,23 +122,32 @@ class _Run:
         """One pass over all interactions; the mean loss of one of them."""
         self._generator = torch.Generator(device=self._device).manual_seed(seed)
         total = torch.zeros((), dtype=torch.float64, device=self._device)
-        for users, places in self._blocks.shuffled(np.random.default_rng(seed), self._batch_size):
-            users_R, user_of_B = np.unique(users, return_inverse=True)
-            places_B = torch.from_numpy(places).to(self._device)
-            batch = _Batch(
-                torch.from_numpy(users_R).to(self._device),
-                torch.from_numpy(user_of_B).to(self._device),
-                self._items[places_B],
-                self._weights[places_B],
-                self._known_of[places_B],
-            )
-            total += self._train(batch)
-            if on_batch is not None:
-                on_batch()
+        try:
+            for users, places in self._blocks.shuffled(np.random.default_rng(seed), self._batch_size):
+                users_R, user_of_B = np.unique(users, return_inverse=True)
+                places_B = torch.from_numpy(places).to(self._device)
+                batch = _Batch(
+                    torch.from_numpy(users_R).to(self._device),
+                    torch.from_numpy(user_of_B).to(self._device),
+                    self._items[places_B],
+                    self._weights[places_B],
+                    self._known_of[places_B],
+                )
+                total += self._train(batch)
+                if on_batch is not None:
+                    on_batch()
+        finally:
+            # Of an epoch that is cut short too: means belong to the tables.
+            self._renew_means()
+        return total.item() / max(len(self._items), 1)
+
+    def _renew_means(self) -> None:
+        """Of the users in this fit; the others keep what they had."""
         if self._net.user_means is not None:
             vectors = self._net.compared(self._net.item_embeddings.weight)
-            self._net.user_means.copy_(means_of_all(vectors, self._known, self._known_starts))
-        return total.item() / max(len(self._items), 1)
+            means = means_of_all(vectors, self._known, self._known_starts)
+            there_U1 = self._known_starts.diff()[:, None] > 0
+            self._net.user_means.copy_(torch.where(there_U1, means, self._net.user_means))
 
     def _train(self, batch: _Batch) -> Tensor:
         settings, net = self._settings, self._net

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, SupportsIndex
 
 Similarity = Literal["cosine", "dot"]
 
@@ -53,10 +54,12 @@ class PooledSoftmax:
             raise ValueError(f"history is {self.history}; it must be finite and 0 or more")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
-        for name in ("pool_size", "block", "top_k"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}; it must be at least 1")
+        for name in ("temperature", "negative_weight", "history", "dropout"):
+            object.__setattr__(self, name, float(getattr(self, name)))
+        for name in ("pool_size", "block"):
+            object.__setattr__(self, name, _whole(name, getattr(self, name)))
+        if self.top_k is not None:
+            object.__setattr__(self, "top_k", _whole("top_k", self.top_k))
 
 
 @dataclass(frozen=True)
@@ -76,5 +79,15 @@ class CompiledSGD:
     def __post_init__(self) -> None:
         if self.optimizer not in {"sgd", "adagrad"}:
             raise ValueError(f"optimizer {self.optimizer!r} is not one of sgd, adagrad")
-        if self.threads < 1:
-            raise ValueError(f"threads is {self.threads}; it must be at least 1")
+        object.__setattr__(self, "threads", _whole("threads", self.threads))
+
+
+def _whole(name: str, value: SupportsIndex) -> int:
+    """The number as Python's own, which a saved model can hold.   Raises: ValueError."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} is {value}; it must be a whole number") from None
+    if number < 1:
+        raise ValueError(f"{name} is {number}; it must be at least 1")
+    return number

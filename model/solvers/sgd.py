@@ -51,6 +51,8 @@ ITEMS_TOGETHER = 16
 BITS_PER_PAIR = 16
 # An epoch draws from generators of its own, seeded by one of so many numbers.
 SEEDS = 2**31
+# So many ways to deal items out to threads are looked at.
+DEALS = 4
 # Parts are numbered by bytes.
 MOST_THREADS = 255
 NOTHING = np.zeros((1, 1), dtype=np.float32)
@@ -102,7 +104,9 @@ class _Run:
             raise ValueError("the compiled solver needs a task with the known items of each user")
         self._task, self._adagrad = task, settings.optimizer == "adagrad"
         self._known = _known(task.known)
-        weights = np.ones(0, dtype=np.float32) if task.weights is None else task.weights / task.weights.mean()
+        weights = np.ones(0, dtype=np.float32)
+        if task.weights is not None and len(task.weights):
+            weights = task.weights / task.weights.mean()
         tables: dict[str, torch.nn.Parameter] = dict(net.named_parameters())
         users, items, biases = (
             tables[f"{name}.weight"] for name in ("user_embeddings", "item_embeddings", "item_biases")
@@ -132,7 +136,7 @@ class _Run:
 
     def epoch(self, seed: int, pool: ThreadPoolExecutor, on_batch: Callable[[], None] | None) -> float:
         generator, parts = np.random.default_rng(seed), self.threads
-        part_of_user = _dealt(self._counts_of_users, parts, generator)
+        part_of_user = _shared_out(self._counts_of_users, parts, generator)
         groups = _dealt(self._counts_of_groups, parts, generator)
         part_of_item = np.repeat(groups, ITEMS_TOGETHER)[: self._num_items]
         items_of = [np.flatnonzero(part_of_item == part).astype(np.int32) for part in range(parts)]
@@ -187,7 +191,15 @@ class _Run:
 
 
 def _dealt(counts: NDArray[np.int64], parts: int, generator: np.random.Generator) -> NDArray[np.uint8]:
-    """A part for each of some rows: they are put into random order, and cut where the interactions are shared out.
+    """A part for each group of items, at random, as many groups in each part: it is all that a positive is contrasted
+    with. Of some such deals the one with the most even numbers of interactions.
+    """
+    deals = [generator.permutation((np.arange(len(counts)) % parts).astype(np.uint8)) for _ in range(DEALS)]
+    return min(deals, key=lambda deal: float(np.bincount(deal, weights=counts, minlength=parts).max()))
+
+
+def _shared_out(counts: NDArray[np.int64], parts: int, generator: np.random.Generator) -> NDArray[np.uint8]:
+    """A part for each user: they are put into random order, and cut where the interactions are shared out.
 
     Even parts, since the last one to end is waited for. In bytes: they are looked up a lot.
     """

@@ -151,7 +151,8 @@ def _first_too_close(
         other = others[place]
         if other >= 0:
             margin = dot(users_UD[user], items_ID[other]) + biases_I[other, 0] - positive + 1.0
-            if margin > 0.0:
+            # Asked this way round, what is not a number is passed on.
+            if not margin <= 0.0:
                 return other, margin
     return -1, 0.0
 

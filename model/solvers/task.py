@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.evaluation.items_by_user import ItemsByUser
-from model.interactions import Interactions, checked_ids
+from model.interactions import Interactions, checked_ids, checked_weights
 from model.sampling import Negatives, PopularNegatives, UniformNegatives, UnseenNegatives, popularity_weights
 
 _log = logging.getLogger(__name__)
@@ -180,12 +180,8 @@ def _checked_ratings(interactions: Interactions, *, lowest: float) -> NDArray[np
 def _checked_weights(interactions: Interactions) -> NDArray[np.float32] | None:
     if interactions.weights is None:
         return None
-    weights = np.asarray(interactions.weights, dtype=np.float64)
-    _require_rows("weights", weights, len(interactions))
-    wrong = ~np.isfinite(weights) | (weights < 0)
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        raise ValueError(f"weight {weights[row]} of interaction {row} must be finite and 0 or more")
+    _require_rows("weights", interactions.weights, len(interactions))
+    weights = checked_weights(interactions.weights)
     largest = weights.max()
     if largest == 0:
         raise ValueError(f"all {len(weights)} weights are 0; at least one must be above 0")
