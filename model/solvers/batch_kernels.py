@@ -35,7 +35,8 @@ def add_gradients(
         for place in range(negatives_BK.shape[1]):
             other = negatives_BK[row, place]
             score = dot(users_UD[user], items_ID[other]) + biases_U[user, 0] + biases_I[other, 0]
-            if score > negative:
+            # What is not a number stays so.
+            if not score <= negative:
                 hardest, negative = other, score
         value, factor, by_positive, by_negative = loss_of(kind, positive, negative)
         total += shares_B[row] * (value + np.log(factor))

@@ -184,3 +184,9 @@ def test_a_half_life_needs_timestamps(model):
 def test_item_neighbours_refuse_what_makes_no_sense(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         ItemKNN(Interactions([0], [0]), **wrong)
+
+
+@pytest.mark.parametrize("wrong", [-1.0, float("nan")])
+def test_a_weight_that_is_no_weight_is_refused(wrong):
+    with pytest.raises(ValueError, match="must be finite and 0 or more"):
+        ItemKNN(Interactions([0, 0, 1], [0, 1, 1], weights=[1.0, wrong, 1.0]), use_weights=True)

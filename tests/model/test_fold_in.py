@@ -149,3 +149,30 @@ def test_a_map_of_nobody_can_be_learnt():
         fold_in = learnt_map(wanted, np.ones((2, 3), np.float32), nobody, user_vectors=np.ones((0, 3), np.float32))
 
         assert fold_in.user_vectors(np.ones((2, 3), np.float32), nobody).shape == (0, 3)
+
+
+@pytest.mark.parametrize("wanted", EVERY_MAP)
+def test_a_user_whose_interactions_weigh_nothing_has_no_history_and_harms_nobody(wanted):
+    weights = [1.0, 1.0, 1.0, 1.0, 0.0]
+    histories = UserItems.of(Interactions([0, 0, 1, 1, 2], [0, 1, 1, 2, 0], weights=weights, num_items=3))
+    items, trained = (np.random.default_rng(3).random((3, 2)).astype(np.float32) for _ in range(2))
+
+    vectors = learnt_map(wanted, items, histories, user_vectors=trained).user_vectors(items, histories)
+
+    assert histories.sizes.tolist() == [2, 2, 0]
+    assert np.isfinite(vectors).all()
+    assert not vectors[2].any()
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        (FoldInSettings("whitend"), "kind 'whitend' is not one of mean, whitened, affine"),
+        (FoldInSettings("mean", half_life=0.0), "half_life is 0.0"),
+        (FoldInSettings("whitened", float("nan")), "shrinkage is nan"),
+    ],
+)
+def test_settings_outside_their_limits_are_refused(settings, problem):
+    histories, items = world()
+    with pytest.raises(ValueError, match=problem):
+        learnt_map(settings, items, histories, user_vectors=np.ones((USERS, DIMENSIONS), np.float32))

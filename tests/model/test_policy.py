@@ -218,3 +218,37 @@ def test_a_group_of_its_own_mind_gets_a_beta_of_its_own():
 def test_unchosen_is_a_policy_with_a_beta_for_each_group():
     assert len(UNCHOSEN.betas) == 4
     assert set(UNCHOSEN.betas) <= set(BETAS)
+
+
+def test_somebody_without_a_history_gets_what_is_popular(interactions):
+    for policy in (Policy((1.0,) * 4), Policy((1.0,) * 4, repeats=Repeats(2.0, None))):
+        fitted = FittedPolicy(policy, learnt(np.ones((2, 4)), np.eye(4)), interactions)
+        for repeats in (False, True):
+            scores = fitted.scores(np.array([-1, 1]), repeats=repeats)
+            np.testing.assert_array_equal(scores[0], fitted.priors[0])
+            np.testing.assert_array_equal(scores[1], fitted.scores(np.array([1]), repeats=repeats)[0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"betas": (1.0,)}, "there must be 4 finite ones"),
+        ({"betas": (float("nan"),) * 4}, "there must be 4 finite ones"),
+        ({"half_life": -1.0}, "half_life is -1.0"),
+        ({"fold_in": FoldInSettings("other")}, "kind 'other'"),
+        ({"repeats": Repeats(1.0, 0.0)}, "half_life is 0.0"),
+        ({"repeats": Repeats(float("inf"), None)}, "the weight of repeats is inf"),
+    ],
+)
+def test_a_policy_that_gives_no_scores_is_refused(arguments, problem):
+    with pytest.raises(ValueError, match=problem):
+        Policy(**({"betas": (1.0,) * 4} | arguments))
+
+
+def test_a_choice_does_not_depend_on_the_order_of_the_users():
+    world = World(wanted=of_their_taste)
+    ordered = world.chosen(TRUE_VECTORS)
+    mixed = np.random.default_rng(0).permutation(len(world.windows.new_items))
+    world.windows = Windows(*(each.take(mixed) for each in world.windows))
+
+    assert world.chosen(TRUE_VECTORS).betas == ordered.betas

@@ -58,3 +58,9 @@ def test_own_counts_halve_with_the_age_of_every_interaction(interactions):
 def test_own_counts_without_a_half_life_or_times_are_plain_counts(interactions):
     assert own_counts(interactions, half_life=None, newest=0.0)[2].tolist() == [2, 1, 1]
     assert own_counts(Interactions([0, 0], [1, 1]), half_life=3.0, newest=0.0)[2].tolist() == [2]
+
+
+@pytest.mark.parametrize("wrong", [-1.0, float("nan"), float("inf")])
+def test_a_weight_that_is_no_weight_is_refused(wrong):
+    with pytest.raises(ValueError, match=f"weight {wrong} of interaction 1"):
+        UserItems.of(Interactions([0, 0], [0, 1], weights=[1.0, wrong]))

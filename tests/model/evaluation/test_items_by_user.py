@@ -31,3 +31,15 @@ def test_somebody_without_a_number_has_no_items():
     grouped = ItemsByUser.from_pairs(np.array([0, 4]), np.array([1, 2]), num_users=5)
 
     assert [items.tolist() for items in grouped.of_each(np.array([4, NO_USER]))] == [[2], []]
+
+
+@pytest.mark.parametrize(
+    ("users", "items", "problem"),
+    [
+        ([0, 1], [5], r"user numbers have the shape \(2,\), item numbers \(1,\)"),
+        ([0], [-1], "item number -1 is below 0"),
+    ],
+)
+def test_what_are_no_pairs_is_refused(users, items, problem):
+    with pytest.raises(ValueError, match=problem):
+        ItemsByUser.from_pairs(np.array(users), np.array(items), num_users=2)

@@ -115,3 +115,10 @@ def test_nobody_to_judge_has_no_means():
     assert len(report.recall) == 0
     assert math.isnan(report.means()["ndcg@20"])
     assert report.coverage == 0
+
+
+@pytest.mark.parametrize("number", [-2, 3])
+def test_a_user_that_nobody_knows_is_refused(number):
+    test = ItemsByUser.from_pairs(np.arange(3), np.arange(3), num_users=3)
+    with pytest.raises(ValueError, match=r"outside 0\.\.2"):
+        evaluate(lambda users: np.zeros((len(users), 3)), test, users=np.array([number]))

@@ -173,3 +173,9 @@ def test_a_single_row_cannot_be_cut():
     with pytest.raises(ValueError, match="1 interactions are too few to cut off 30%"):
         temporal_split(of([(0, 0, 0)]))
     assert widened_cut(np.array([1]), np.array([1]), np.array([1])) is None
+
+
+def test_a_time_that_is_not_a_number_is_refused():
+    rows = Interactions([0, 1, 0], [0, 1, 1], timestamps=[1.0, float("nan"), 2.0])
+    with pytest.raises(ValueError, match="a timestamp is NaN"):
+        temporal_split(rows)

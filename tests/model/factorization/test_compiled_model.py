@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from model import BilinearNet, CompiledSGD, ImplicitFactorizationModel, Interactions
-from model.solvers.settings import BATCH_LOSSES, SGD_LOSSES
+from model.evaluation import ItemsByUser, evaluate
+from model.solvers.settings import BATCH_LOSSES, SGD_LOSSES, PooledSoftmax
 from tests.model.factorization.checkerboard import checkerboard, learnt
 
 # The first test of each kernel compiles it, which takes seven seconds.
@@ -202,3 +205,76 @@ def test_every_interaction_is_met_once_whatever_the_threads_and_however_uneven_t
     model.fit(many)
 
     assert model.loss_history[0] == pytest.approx(np.log(2), rel=1e-3)
+
+
+def popular_neighbours() -> tuple[Interactions, ItemsByUser, ItemsByUser]:
+    """Half of all interactions are of 16 items that have neighbouring numbers; what is to be found as well."""
+    generator, users = np.random.default_rng(0), 1_000
+
+    def items(count: int) -> NDArray[np.int64]:
+        popular = generator.random(count) < 0.5
+        return np.where(popular, generator.integers(0, 16, count), generator.integers(16, 1_000, count))
+
+    known = Interactions(generator.integers(0, users, 10_000), items(10_000), num_users=users, num_items=1_000)
+    wanted = ItemsByUser.from_pairs(np.arange(users), items(users), num_users=users)
+    return known, ItemsByUser.from_pairs(known.user_ids, known.item_ids, num_users=users), wanted
+
+
+@pytest.mark.parametrize("threads", [2, 4, 7])
+def test_popular_items_with_neighbouring_numbers_are_contrasted_with_others_on_any_number_of_threads(
+    threads: int,
+) -> None:
+    known, seen, wanted = popular_neighbours()
+    found = []
+    for each in (1, threads):
+        solver = CompiledSGD(threads=each)
+        model = ImplicitFactorizationModel("log_bpr", 4, learning_rate=0.1, random_state=1, solver=solver)
+        model.fit(known)
+        users, items, biases = model.user_vectors, model.item_vectors, model.item_biases
+        scores = evaluate(lambda some, u=users, i=items, b=biases: u[some] @ i.T + b, wanted, seen=seen)
+        found.append(scores.ndcg.mean())
+    assert found[1] > 0.9 * found[0]
+
+
+@pytest.mark.parametrize(("loss", "solver"), [("hinge", "compiled"), ("adaptive_hinge", "compiled"), *(
+    (loss, CompiledSGD()) for loss in ("hinge", "warp")
+)])  # fmt: skip
+def test_what_is_not_a_number_is_no_loss_of_zero(loss: str, solver: Any) -> None:
+    generator = np.random.default_rng(0)
+    some = Interactions(generator.integers(0, 30, 400), generator.integers(0, 50, 400), num_users=30, num_items=50)
+    model = ImplicitFactorizationModel(
+        loss, 64, n_iter=3, learning_rate=1e30, batch_size=400, random_state=1, solver=solver
+    )
+    with np.errstate(all="ignore"), pytest.raises(ValueError, match="the loss of epoch"):
+        model.fit(some)
+
+
+def test_a_user_who_has_everything_may_have_weights() -> None:
+    model = ImplicitFactorizationModel("bpr", 1, n_iter=1, solver=CompiledSGD(), use_weights=True)
+    model.fit(Interactions([0], [0], weights=[2.0]))
+    assert model.loss_history == [0.0]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: CompiledSGD(threads=1.5),  # type: ignore[arg-type]
+        lambda: PooledSoftmax(pool_size=10.5),  # type: ignore[arg-type]
+        lambda: PooledSoftmax(block=float("nan")),  # type: ignore[arg-type]
+        lambda: PooledSoftmax(top_k=1.5),  # type: ignore[arg-type]
+    ],
+)
+def test_numbers_that_are_not_whole_are_refused(make: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match="whole number"):
+        make()
+
+
+def test_settings_hold_plain_numbers() -> None:
+    settings = PooledSoftmax(temperature=np.float64(0.2), block=np.int64(4))  # type: ignore[arg-type]
+    assert [type(value) for value in (settings.temperature, settings.block)] == [float, int]
+
+
+@pytest.mark.parametrize("solver", [["compiled"], {"foo": 1}, {"threads": 1, "foo": 1}, "fast"])
+def test_a_solver_that_there_is_not_is_refused(solver: Any) -> None:
+    with pytest.raises(ValueError, match="is not autograd, compiled, pooled"):
+        ImplicitFactorizationModel(solver=solver)

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from model import BilinearNet, ImplicitFactorizationModel, Interactions
+from model.evaluation import ItemsByUser
+from model.factorization.representations import normalised
 from model.solvers.settings import PooledSoftmax
 from tests.model.factorization.checkerboard import checkerboard, learnt
 
@@ -143,3 +145,25 @@ def test_torch_s_own_generator_is_left_alone() -> None:
     before = torch.get_rng_state()
     made(n_iter=2).fit(checkerboard())
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_users_who_are_not_in_a_later_fit_keep_the_mean_of_their_items() -> None:
+    model = made({"history": 2.0}, n_iter=2)
+    everything = checkerboard()
+    model.fit(everything)
+    before = model._fitted().user_means.clone()  # type: ignore[union-attr, operator]
+    first = everything.user_ids == 0
+    model.fit(Interactions(everything.user_ids[first], everything.item_ids[first]))
+    after = model._fitted().user_means  # type: ignore[union-attr]
+    assert torch.equal(before[1:], after[1:])  # type: ignore[index]
+    assert not torch.equal(before[0], after[0])  # type: ignore[index]
+
+
+def test_a_fit_that_is_cut_short_leaves_the_means_of_its_tables() -> None:
+    model, seconds = made({"history": 2.0}, n_iter=9, batch_size=8), iter(range(1_000))
+    model.fit(checkerboard(), time_budget=5, clock=lambda: float(next(seconds)))
+    assert model.loss_history == []
+    known = ItemsByUser.from_pairs(checkerboard().user_ids, checkerboard().item_ids, num_users=model._num_users)
+    unit = normalised(model._fitted().item_embeddings.weight.detach())[0].numpy()  # type: ignore[union-attr, operator]
+    means = model._fitted().user_means.numpy()  # type: ignore[union-attr, operator]
+    np.testing.assert_allclose(means, [unit[known.of(user)].mean(axis=0) for user in range(len(means))], atol=1e-6)
