@@ -48,20 +48,19 @@ class FoldInSettings(NamedTuple):
     half_life: float | None = None
 
 
-def positive_half_life(half_life: float | None) -> None:
+def check_half_life(half_life: float | None) -> None:
     """Raise ValueError for a half-life that is not finite or not above 0; None is no half-life."""
     if half_life is not None and not (np.isfinite(half_life) and half_life > 0):
         raise ValueError(f"half_life is {half_life}; it must be finite and above 0, or None")
 
 
-def checked_settings(settings: FoldInSettings) -> FoldInSettings:
-    """The settings.   Raises: ValueError for a kind that there is not, or a number outside its limits."""
+def check_settings(settings: FoldInSettings) -> None:
+    """Raise ValueError for a kind that there is not, or a number outside its limits."""
     if settings.kind not in KINDS:
         raise ValueError(f"kind {settings.kind!r} is not one of {', '.join(KINDS)}")
     if not (np.isfinite(settings.shrinkage) and settings.shrinkage >= 0):
         raise ValueError(f"shrinkage is {settings.shrinkage}; it must be finite and 0 or more")
-    positive_half_life(settings.half_life)
-    return settings
+    check_half_life(settings.half_life)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +187,7 @@ def learnt_map(
     Raises: ValueError for settings outside their limits.
     Source for `whitened`: linear discriminant analysis, of one class (the user's items) against all choices.
     """
-    checked_settings(settings)
+    check_settings(settings)
     used = histories.sizes > 0
     trained = user_vectors[used].astype(np.float64)
     length = float(np.sqrt((trained**2).sum(axis=1).mean())) if len(trained) else 1.0

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.evaluation.items_by_user import NO_USER
-from model.fold_in import FoldIn, FoldInSettings, checked_settings, learnt_map, positive_half_life
+from model.fold_in import FoldIn, FoldInSettings, check_half_life, check_settings, learnt_map
 from model.interactions import Interactions
 from model.popularity import decayed_counts, settled_now
 from model.user_items import UserItems, own_counts
@@ -58,10 +58,10 @@ class Policy:
         """Raise ValueError for what no score can be made of."""
         if len(self.betas) != len(GROUPS) or not np.isfinite(self.betas).all():
             raise ValueError(f"betas are {self.betas}; there must be {len(GROUPS)} finite ones")
-        positive_half_life(self.half_life)
-        checked_settings(self.fold_in)
+        check_half_life(self.half_life)
+        check_settings(self.fold_in)
         if self.repeats is not None:
-            positive_half_life(self.repeats.half_life)
+            check_half_life(self.repeats.half_life)
             if not np.isfinite(self.repeats.weight):
                 raise ValueError(f"the weight of repeats is {self.repeats.weight}; it must be finite")
 
