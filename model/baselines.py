@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.evaluation.items_by_user import NO_USER
+from model.evaluation.items_by_user import NO_USER, require_users
 from model.evaluation.ranking import NO_ITEM, rank_rows
 from model.interactions import Interactions, checked_weights
 from model.popularity import decayed_counts, settled_now
@@ -140,7 +140,8 @@ class EASE:
 
     Args:
         regularization: lambda; hundreds for a million pairs.
-    Raises: ValueError for more than `MOST_ITEMS` items, or a regularization too small for the inverse to exist.
+    Raises: ValueError for more than `MOST_ITEMS` items, or a regularization that is not finite or too small for the
+        inverse to exist.
     Source: Steck 2019, Embarrassingly Shallow Autoencoders for Sparse Data.
     """
 
@@ -148,8 +149,8 @@ class EASE:
         num_items = interactions.num_items
         if num_items > MOST_ITEMS:
             raise ValueError(f"{num_items} items need {4e-9 * num_items**2:.1f} GB at once; the limit is {MOST_ITEMS}")
-        if not regularization > 0:
-            raise ValueError(f"regularization is {regularization}; it must be above 0")
+        if not 0 < regularization < np.inf:
+            raise ValueError(f"regularization is {regularization}; it must be finite and above 0")
         self._matrix = _matrix(interactions, None)
         gram_II = np.empty((num_items, num_items), dtype=np.float32)
         for start, products_bI in _products(self._matrix):
@@ -193,7 +194,8 @@ def _matrix(interactions: Interactions, weights: NDArray[Any] | None) -> csr_mat
 
 
 def _rows(matrix: csr_matrix, user_numbers: NDArray[np.integer[Any]]) -> csr_matrix:
-    """The rows of some users; an empty one for a user number of -1."""
+    """The rows of some users; an empty one for a user number of -1.   Raises: ValueError for one out of range."""
+    require_users(user_numbers, matrix.shape[0])
     known = user_numbers != NO_USER
     rows = matrix[np.where(known, user_numbers, 0)]
     rows.data[np.repeat(~known, np.diff(rows.indptr))] = 0

@@ -59,9 +59,17 @@ class ItemsByUser:
         return self.items[self.indptr[user_number] : self.indptr[user_number + 1]]
 
     def of_each(self, user_numbers: NDArray[np.integer[Any]]) -> list[NDArray[np.int64]]:
-        """The items of each of several users."""
+        """The items of each of several users.   Raises: ValueError for a user number outside -1..U-1."""
+        require_users(user_numbers, len(self.indptr) - 1)
         return [self.of(user_number) for user_number in user_numbers.tolist()]
 
     def users(self) -> NDArray[np.int64]:
         """The user number of each of the items."""
         return np.repeat(np.arange(len(self.indptr) - 1), np.diff(self.indptr))
+
+
+def require_users(user_numbers: NDArray[np.integer[Any]], count: int) -> None:
+    """Raise ValueError for a user number that is neither one of so many users nor nobody's."""
+    for extreme in (user_numbers.min(), user_numbers.max()) if len(user_numbers) else ():
+        if not NO_USER <= extreme < count:
+            raise ValueError(f"user number {extreme} is outside {NO_USER}..{count - 1}")

@@ -32,7 +32,7 @@ def rank_users(
         k: length of a list.
         batch: users scored at once.
     Returns: item numbers by falling score and then by number, int64, shape (B, k); -1 where no item is left.
-    Raises: ValueError if a score is not finite.
+    Raises: ValueError if a score is not finite, or for a user or an item seen that has no place.
     """
     ranked = np.full((len(users), k), NO_ITEM, dtype=np.int64)
     for start in range(0, len(users), batch):
@@ -46,15 +46,18 @@ def scores_of_unseen(
 ) -> NDArray[np.floating[Any]]:
     """A copy of the scores, shape (B, I), minus infinity where the user has seen the item.
 
-    Raises: ValueError if a score is not finite.
+    Raises: ValueError if a score is not finite, or for a user or an item seen that has no place.
     """
     scores_BI = np.array(score_batch(users))
     if not np.isfinite(scores_BI).all():
         raise ValueError("score_batch gave a score that is not finite")
     if seen is not None:
-        items = seen.of_each(users)
-        rows = np.repeat(np.arange(len(users)), [len(of_user) for of_user in items])
-        scores_BI[rows, np.concatenate([*items, np.empty(0, dtype=np.int64)])] = -np.inf
+        of_users = seen.of_each(users)
+        rows = np.repeat(np.arange(len(users)), [len(of_user) for of_user in of_users])
+        items = np.concatenate([*of_users, np.empty(0, dtype=np.int64)])
+        if len(items) and items.max() >= scores_BI.shape[1]:
+            raise ValueError(f"item {items.max()} was seen, but score_batch gave scores of {scores_BI.shape[1]} items")
+        scores_BI[rows, items] = -np.inf
     return scores_BI
 
 

@@ -162,12 +162,14 @@ def temporal_split(
         interactions: with timestamps; of two rows of one time the first is the earlier. Left as they are.
         fractions: shares of the rows to try, ascending; the last one is taken if no other has enough users.
         wanted_users: how many users with a history should have chosen an item they had not before.
-    Raises: ValueError without timestamps, or with too few rows to cut.
+    Raises: ValueError without timestamps or fractions, or with too few rows to cut.
     """
     if interactions.timestamps is None:
         raise ValueError("a cut in time needs timestamps, and these interactions have none")
     if np.isnan(interactions.timestamps).any():
         raise ValueError("a timestamp is NaN: the rows have no order")
+    if not fractions:
+        raise ValueError("no fractions of the rows to cut off: at least one is needed")
     cut = widened_cut(
         interactions.timestamps,
         interactions.user_ids,

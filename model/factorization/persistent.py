@@ -115,6 +115,9 @@ class PersistentModel(ABC):
         # permission but for the class of the model.
         own_net = None if self._representation is not None else self._net
         return self.__dict__ | {
+            # A copy that shared them would see the other one's fits.
+            "_loss_history": list(self._loss_history),
+            "_validation_history": list(self._validation_history),
             "_random_state": plain_random_state(self._random_state),
             "_net": None if own_net is None else dict(own_net.state_dict()),
             "_optimizer": None if self._optimizer is None else self._optimizer.state_dict(),

@@ -57,7 +57,7 @@ def known_device(use_cuda: bool, device: str | torch.device | None) -> str | Non
         found = torch.device(device)
     except (RuntimeError, TypeError):
         found = torch.device("meta")
-    if found.type not in {"cpu", "cuda"}:
+    if found.type not in {"cpu", "cuda"} or (found.type == "cpu" and found.index):
         raise ValueError(f"device {str(device)!r} is not cpu, cuda or cuda:N")
     if found.type == "cpu" and use_cuda:
         raise ValueError("use_cuda is set, but device is 'cpu'")

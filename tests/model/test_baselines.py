@@ -158,13 +158,20 @@ def test_nobodys_items_say_nothing(model):
     assert scores[1, 1] > 0
 
 
+@pytest.mark.parametrize("model", [OwnRepeats, ItemKNN, EASE])
+@pytest.mark.parametrize("number", [-2, 1])
+def test_a_number_that_is_nobodys_and_no_users_is_refused(model, number):
+    with pytest.raises(ValueError, match=rf"user number {number} is outside -1\.\.0"):
+        model(Interactions([0, 0], [1, 2])).scores(np.array([0, number]))
+
+
 def test_a_catalogue_too_large_for_a_dense_inverse_is_refused():
     with pytest.raises(ValueError, match=rf"{MOST_ITEMS + 1} items need 1\.6 GB at once; the limit is {MOST_ITEMS}"):
         EASE(Interactions([0], [0], num_items=MOST_ITEMS + 1))
 
 
-@pytest.mark.parametrize("regularization", [0.0, -1.0, float("nan")])
-def test_a_regularization_that_is_not_above_zero_is_refused(regularization):
+@pytest.mark.parametrize("regularization", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_regularization_that_is_not_finite_and_above_zero_is_refused(regularization):
     with pytest.raises(ValueError, match="regularization"):
         EASE(Interactions([0], [0]), regularization=regularization)
 

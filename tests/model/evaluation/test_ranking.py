@@ -62,3 +62,18 @@ def test_a_score_that_is_not_finite_is_refused(wrong):
 
     with pytest.raises(ValueError, match="not finite"):
         rank_users(lambda users: np.array([[0.0, wrong]]), np.arange(1), seen=nothing_seen, k=1)
+
+
+@pytest.mark.parametrize(
+    ("users", "problem"),
+    [
+        ([0, 2], r"user number 2 is outside -1\.\.1"),
+        ([-2, 0], r"user number -2 is outside -1\.\.1"),
+        ([0, 1], "item 4 was seen, but score_batch gave scores of 4 items"),
+    ],
+)
+def test_what_was_seen_must_have_a_place_among_the_scores(users, problem):
+    seen = ItemsByUser.from_pairs(np.array([0, 1]), np.array([3, 4]), num_users=2)
+
+    with pytest.raises(ValueError, match=problem):
+        rank_users(lambda some: np.zeros((len(some), 4)), np.array(users), seen=seen, k=2)

@@ -175,6 +175,11 @@ def test_a_single_row_cannot_be_cut():
     assert widened_cut(np.array([1]), np.array([1]), np.array([1])) is None
 
 
+def test_without_fractions_there_is_no_cut():
+    with pytest.raises(ValueError, match="no fractions"):
+        temporal_split(of([(0, 0, 0), (0, 1, 1)]), fractions=())
+
+
 def test_a_time_that_is_not_a_number_is_refused():
     rows = Interactions([0, 1, 0], [0, 1, 1], timestamps=[1.0, float("nan"), 2.0])
     with pytest.raises(ValueError, match="a timestamp is NaN"):

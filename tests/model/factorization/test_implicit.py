@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,7 @@ def test_cuda_without_a_device_is_refused() -> None:
         ({"device": "gpu"}, "device 'gpu' is not cpu, cuda or cuda:N"),
         ({"device": ["cpu"]}, "is not cpu, cuda or cuda:N"),
         ({"device": "mps"}, "device 'mps' is not cpu, cuda or cuda:N"),
+        ({"device": "cpu:1"}, "device 'cpu:1' is not cpu, cuda or cuda:N"),
         ({"device": "cuda:99"}, "device is 'cuda:99', but torch sees [0-9]+ CUDA devices"),
         ({"device": "cpu", "use_cuda": True}, "use_cuda is set, but device is 'cpu'"),
     ],
@@ -111,7 +113,11 @@ def test_a_cuda_device_may_be_named() -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_fit_on_cuda_follows_the_fit_on_the_cpu(loss: str) -> None:
     on_cuda, on_cpu = fitted(loss=loss, use_cuda=True), fitted(loss=loss)
-    np.testing.assert_allclose(on_cuda.predict(1), on_cpu.predict(1), rtol=1e-3, atol=1e-4)
+    theirs, ours = on_cuda.predict(1), on_cpu.predict(1)
+    if loss == "softmax":
+        # It says nothing of what is added to all scores of a user: Adam moves that by the signs of rounding errors.
+        theirs, ours = theirs - on_cuda.user_biases[1], ours - on_cpu.user_biases[1]
+    np.testing.assert_allclose(theirs, ours, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(on_cuda.loss_history, on_cpu.loss_history, rtol=1e-4)
     assert next(on_cuda._fitted().parameters()).is_cuda
 
@@ -402,9 +408,11 @@ def test_an_optimizer_function_that_fails_leaves_the_model_uninitialised() -> No
     assert "uninitialised" in repr(model)
 
 
-def test_a_deep_copy_of_a_model_is_independent() -> None:
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_of_a_model_is_independent(copied: Callable[[Any], ImplicitFactorizationModel]) -> None:
     model = fitted()
     before = tables(model)
-    copy.deepcopy(model).fit(some_interactions())
+    copied(model).fit(some_interactions())
+    assert len(model.loss_history) == 2
     for now, then in zip(tables(model), before, strict=True):
         assert np.array_equal(now, then)
