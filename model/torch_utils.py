@@ -31,6 +31,12 @@ def cpu(tensor: Movable) -> Movable:
     return tensor.cpu()
 
 
+def sent(array: NDArray[Any], device: torch.device) -> Tensor:
+    """Return an array as a tensor on a device; to CUDA from page-locked memory, which the host need not wait for."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
 def minibatch(*tensors: Any, batch_size: int = 128) -> Iterator[Any]:  # noqa: ANN401 - tensors, arrays or lists
     """Yield consecutive slices of at most batch_size rows: bare for one tensor, a tuple of slices for several.
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from model.losses import LOSSES, OF_SAMPLES, RATING_LOSSES, warp_loss
 from model.sampling import RandomSource
 from model.solvers.task import FitTask, RatingTask, Task
-from model.torch_utils import CPU, threads_for
+from model.torch_utils import CPU, sent, threads_for
 
 
 class Batch(NamedTuple):
@@ -61,7 +61,7 @@ def rating_epochs(
     """As ``epochs``, for ratings: an epoch takes one shuffle from the random source, a batch nothing."""
 
     def batch_loss(batch: Batch) -> Tensor:
-        ratings_B = torch.from_numpy(task.ratings[batch.rows]).to(batch.users.device, non_blocking=True)
+        ratings_B = sent(task.ratings[batch.rows], batch.users.device)
         return RATING_LOSSES[task.loss](ratings_B, scores(net, batch.users, batch.items), batch.weights)
 
     return _epochs(task, net, optimizer, batch_loss, random_source=random_source, device=device, on_batch=on_batch)
@@ -120,8 +120,8 @@ def _contrast(task: FitTask, net: nn.Module, batch: Batch, random_source: Random
     negatives_each = task.num_negative_samples if of_samples else 1
     users_B = batch.users
     positive_B = scores(net, users_B, batch.items)
-    drawn = torch.from_numpy(task.negatives.draw(task.user_ids[batch.rows], negatives_each, random_source))
-    negatives = drawn.to(users_B.device, non_blocking=True)
+    drawn = task.negatives.draw(task.user_ids[batch.rows], negatives_each, random_source)
+    negatives = sent(drawn, users_B.device)
     if of_samples:
         # Row by row of (B, K): each positive meets negatives scored with its own user.
         users_BK = users_B.repeat_interleave(negatives_each)

@@ -33,7 +33,7 @@ class Blocks:
         block: int,
         halves: bool = False,
     ) -> None:
-        self.order: NDArray[np.int64] = np.argsort(user_ids, kind="stable")
+        self.order = stable_order(user_ids)
         self.items: NDArray[np.int64] = item_ids[self.order]
         self._users = user_ids[self.order]
         counts = np.bincount(user_ids, minlength=num_users)
@@ -53,12 +53,25 @@ class Blocks:
         The interactions of a user come in random order, cut into blocks; the blocks of all users come in random order.
         """
         mixed = generator.permutation(len(self.items))
-        mixed = mixed[np.argsort(self._users[mixed], kind="stable")]
+        mixed = mixed[stable_order(self._users[mixed])]
         within = np.arange(len(mixed)) - self._starts[self._users]
         # A block starts where a user does and after each full one.
-        block_of = np.cumsum(within % self._block[self._users] == 0) - 1
-        turn = generator.permutation(int(block_of[-1]) + 1 if len(block_of) else 0)
-        places = mixed[np.argsort(turn[block_of], kind="stable")]
+        starts = np.flatnonzero(within % self._block[self._users] == 0)
+        sizes = np.diff(starts, append=len(mixed))
+        order = np.empty_like(starts)
+        order[generator.permutation(len(starts))] = np.arange(len(starts))
+        starts, sizes = starts[order], sizes[order]
+        places = mixed[np.arange(len(mixed)) + np.repeat(starts - (np.cumsum(sizes) - sizes), sizes)]
         for start in range(0, len(places), batch_size):
             chosen = places[start : start + batch_size]
             yield self._users[chosen], chosen
+
+
+def stable_order(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """As ``np.argsort(kind="stable")``, for numbers from 0 to 2**32 - 1 (N,): by their halves.
+
+    numpy sorts 16 bits by counting them, an eighth of the time of its sort for int64.
+    """
+    order: NDArray[np.int64] = np.argsort(numbers.astype(np.uint16), kind="stable")
+    upper = (numbers >> 16).astype(np.uint16)
+    return order[np.argsort(upper[order], kind="stable")] if upper.any() else order

@@ -36,7 +36,7 @@ from model.solvers.settings import PooledSoftmax
 from model.solvers.task import FitTask
 from model.solvers.user_means import ItemsOfUsers, Means, means_of_all
 from model.solvers.vectors import Vectors, summed_rows
-from model.torch_utils import threads_for
+from model.torch_utils import sent, threads_for
 
 MASKED = -1e9
 """A logit whose exponential is zero, and which no sum turns into NaN as minus infinity would."""
@@ -68,15 +68,16 @@ def epochs(
 
 
 class _Batch(NamedTuple):
-    """B interactions: their distinct users (R,), and of each (B,) which of these it is of, its item, its weight, and
-    the place of the pair among all that is known.
+    """B interactions: their distinct users (R,) and all that these are known to have, and of each interaction (B,)
+    which user it is of, its item, its weight, and the place of the pair among all that is known.
     """
 
     users: Tensor
+    known: ItemsOfUsers
     user_of: Tensor
     items: Tensor
     weights: Tensor
-    known: Tensor
+    places: Tensor
 
 
 class _Run:
@@ -103,6 +104,7 @@ class _Run:
             raise ValueError("the pooled solver needs a task with the known items of each user")
         self._known = torch.from_numpy(task.known.items).to(self._device)
         self._known_starts = torch.from_numpy(task.known.indptr).to(self._device)
+        self._known_counts = np.diff(task.known.indptr)
         known_of = np.searchsorted(
             _pair_numbers(task.known.users(), task.known.items, self._num_items),
             _pair_numbers(task.user_ids, task.item_ids, self._num_items)[self._blocks.order],
@@ -124,22 +126,22 @@ class _Run:
         total = torch.zeros((), dtype=torch.float64, device=self._device)
         try:
             for users, places in self._blocks.shuffled(np.random.default_rng(seed), self._batch_size):
-                users_R, user_of_B = np.unique(users, return_inverse=True)
-                places_B = torch.from_numpy(places).to(self._device)
-                batch = _Batch(
-                    torch.from_numpy(users_R).to(self._device),
-                    torch.from_numpy(user_of_B).to(self._device),
-                    self._items[places_B],
-                    self._weights[places_B],
-                    self._known_of[places_B],
-                )
-                total += self._train(batch)
+                total += self._train(self._batch(users, places))
                 if on_batch is not None:
                     on_batch()
         finally:
             # Of an epoch that is cut short too: means belong to the tables.
             self._renew_means()
         return total.item() / max(len(self._items), 1)
+
+    def _batch(self, users: NDArray[np.int64], places: NDArray[np.int64]) -> _Batch:
+        """Interactions (B,) of these users at these places, where the net is."""
+        distinct, user_of = np.unique(users, return_inverse=True)
+        ids = sent(np.concatenate([distinct, user_of, places]), self._device)
+        users_R, user_of_B, places_B = torch.split(ids, [len(distinct), len(users), len(users)])
+        known = ItemsOfUsers.of(users_R, self._known_starts, total=int(self._known_counts[distinct].sum()))
+        of_pairs = (column.index_select(0, places_B) for column in (self._items, self._weights, self._known_of))
+        return _Batch(users_R, known, user_of_B, *of_pairs)
 
     def _renew_means(self) -> None:
         """Of the users in this fit; the others keep what they had."""
@@ -154,11 +156,10 @@ class _Run:
         self._step += 1
         scale = 1.0 / net.temperature
         pool_K = self._pool()
-        known = ItemsOfUsers.of(batch.users, self._known_starts)
         items = net.item_embeddings.weight
         pool, chosen = self._vectors(items, pool_K), self._vectors(items, batch.items)
         own_RD = net.user_embeddings.weight.index_select(0, batch.users)
-        means, averaged = self._means(known, batch)
+        means, averaged = self._means(batch)
         if means is not None and averaged is not None:
             own_RD = own_RD.add_(means.forward(averaged.rows), alpha=net.history)
         users = Vectors.of(own_RD, cosine=self._cosine)
@@ -170,7 +171,7 @@ class _Run:
         if net.item_biases is not None:
             positive_B += net.item_biases.weight[batch.items, 0]
             logits_RK += net.item_biases.weight[pool_K, 0]
-        self._mask(logits_RK, known, pool_K)
+        self._mask(logits_RK, batch.known, pool_K)
 
         weights_B = batch.weights
         if settings.top_k is not None:
@@ -234,13 +235,13 @@ class _Run:
     def _vectors(self, table: Tensor, rows: Tensor) -> Vectors:
         return Vectors.of(table.index_select(0, rows), cosine=self._cosine)
 
-    def _means(self, known: ItemsOfUsers, batch: _Batch) -> tuple[Means, Vectors] | tuple[None, None]:
+    def _means(self, batch: _Batch) -> tuple[Means, Vectors] | tuple[None, None]:
         """What the users' vectors take from their items, those observed in this batch left out."""
         if not self._settings.history:
             return None, None
-        self._observed[batch.known] = True
-        others = known.without(self._observed)
-        self._observed[batch.known] = False
+        self._observed[batch.places] = True
+        others = batch.known.without(self._observed)
+        self._observed[batch.places] = False
         means = Means.over(self._known[others.places], others.users, count=others.count)
         return means, self._vectors(self._net.item_embeddings.weight, means.items)
 
@@ -268,7 +269,7 @@ class _Run:
         """Sink what a user is known to have chosen: it is no negative."""
         self._place[pool_K] = torch.arange(len(pool_K), device=self._device)
         places = self._place[self._known[known.places]]
-        there = places >= 0
+        there = (places >= 0).nonzero()[:, 0]
         logits_RK[known.users[there], places[there]] = MASKED
         self._place[pool_K] = -1
 

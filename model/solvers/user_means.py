@@ -27,18 +27,23 @@ class ItemsOfUsers:
     count: int
 
     @classmethod
-    def of(cls, users: Tensor, indptr: Tensor) -> ItemsOfUsers:
-        """The places indptr[u] to indptr[u + 1] of each of some users, shape (R,)."""
+    def of(cls, users: Tensor, indptr: Tensor, *, total: int | None = None) -> ItemsOfUsers:
+        """The places indptr[u] to indptr[u + 1] of each of some users, shape (R,).
+
+        A `total` of how many there are, if given, spares the host to wait for a device.
+        """
         starts = indptr[users]
         counts = indptr[users + 1] - starts
         firsts = counts.cumsum(0) - counts
-        rows = torch.repeat_interleave(torch.arange(len(users), device=users.device), counts)
+        everyone = torch.arange(len(users), device=users.device)
+        rows = torch.repeat_interleave(everyone, counts, output_size=total)
         places = torch.arange(len(rows), device=users.device) + (starts - firsts)[rows]
         return cls(places, rows, len(users))
 
     def without(self, marked: Tensor) -> ItemsOfUsers:
         """Those at places that are not marked; `marked` is a bool for each place there is."""
-        kept = ~marked[self.places]
+        # Found once: each use of a mask would look for its places again.
+        kept = (~marked[self.places]).nonzero()[:, 0]
         return ItemsOfUsers(self.places[kept], self.users[kept], self.count)
 
 
@@ -51,19 +56,23 @@ class Means:
         item_of: which of them each of the H is, int64, shape (H,).
         users: whose it is, ascending, int64, shape (H,).
         shares: 1 / number of items of each user, 0 without items, shape (R,).
+        by_item: the H in the order of their items, int64, shape (H,), and which item each of them is, ascending.
     """
 
     items: Tensor
     item_of: Tensor
     users: Tensor
     shares: Tensor
+    by_item: tuple[Tensor, Tensor]
 
     @classmethod
     def over(cls, items: Tensor, users: Tensor, *, count: int) -> Means:
         """Means of `count` users over items (H,), of which item h is of user users[h]."""
-        distinct, item_of = torch.unique(items, return_inverse=True)
+        ordered, order = torch.sort(items, stable=True)
+        distinct, nth = torch.unique_consecutive(ordered, return_inverse=True)
+        item_of = torch.empty_like(nth).index_copy_(0, order, nth)
         counts = torch.bincount(users, minlength=count)
-        return cls(distinct, item_of, users, (counts > 0) / counts.clamp_min(1))
+        return cls(distinct, item_of, users, (counts > 0) / counts.clamp_min(1), (order, nth))
 
     def forward(self, vectors_JD: Tensor) -> Tensor:
         """The means, shape (R, D)."""
@@ -71,9 +80,9 @@ class Means:
 
     def backward(self, gradient_RD: Tensor) -> Tensor:
         """From the gradient of the means to that of the vectors, shape (J, D)."""
-        order = torch.argsort(self.item_of, stable=True)
+        order, nth = self.by_item
         shared = gradient_RD * self.shares[:, None]
-        return _sums(shared, self.users[order], self.item_of[order], count=len(self.items))
+        return _sums(shared, self.users[order], nth, count=len(self.items))
 
 
 def means_of_all(vectors_ID: Tensor, items: Tensor, indptr: Tensor, *, at_once: int = 65_536) -> Tensor:
