@@ -30,7 +30,7 @@ from model.solvers.settings import PooledSoftmax
 
 DEFAULT_DATA = Path("../shared/data")
 HEAD = "| data | seed | R@20 | N@20 | seconds | M scored pairs/s | settings |\n|---|---|---|---|---|---|---|"
-MODEL: dict[str, Any] = {"embedding_dim": 64, "n_iter": 64, "batch_size": 16_384, "learning_rate": 0.02, "l2": 1e-5}
+MODEL: dict[str, Any] = {"embedding_dim": 64, "n_iter": 48, "batch_size": 16_384, "learning_rate": 0.02, "l2": 1e-5}
 SOLVER: dict[str, Any] = {
     "temperature": 0.09,
     "negative_weight": 1.2,
