@@ -58,6 +58,7 @@ class Blocks:
         # A block starts where a user does and after each full one.
         starts = np.flatnonzero(within % self._block[self._users] == 0)
         sizes = np.diff(starts, append=len(mixed))
+        # Which block comes when: the turns that are drawn, the other way round.
         order = np.empty_like(starts)
         order[generator.permutation(len(starts))] = np.arange(len(starts))
         starts, sizes = starts[order], sizes[order]
@@ -70,7 +71,7 @@ class Blocks:
 def stable_order(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     """As ``np.argsort(kind="stable")``, for numbers from 0 to 2**32 - 1 (N,): by their halves.
 
-    numpy sorts 16 bits by counting them, an eighth of the time of its sort for int64.
+    numpy sorts 16 bits by counting them: a fifth of the time of its sort for int64, two fifths from 2**16 on.
     """
     order: NDArray[np.int64] = np.argsort(numbers.astype(np.uint16), kind="stable")
     upper = (numbers >> 16).astype(np.uint16)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.solvers.blocks import Blocks
+from model.solvers.blocks import Blocks, stable_order
 
 
 @given(
@@ -48,6 +48,13 @@ def test_a_user_has_as_few_blocks_as_possible_each_in_one_piece(counts, block, s
         assert run == [user] * size
         at, left[user], pieces = at + size, left[user] - size, pieces + 1
     assert pieces == sum(-(-count // block) for count in counts)
+
+
+@given(numbers=st.lists(st.integers(0, 2**32 - 1) | st.integers(0, 3) | st.integers(2**16 - 1, 2**16 + 1)))
+def test_a_sort_by_halves_is_numpy_s_stable_one(numbers):
+    given_numbers = np.array(numbers, dtype=np.int64)
+
+    assert np.array_equal(stable_order(given_numbers), np.argsort(given_numbers, kind="stable"))
 
 
 def test_epochs_come_in_different_orders_and_the_same_order_with_the_same_seed():
