@@ -51,11 +51,10 @@ def test_the_checkerboard_is_learnt_and_the_items_held_back_are_found(settings: 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_the_checkerboard_is_learnt_on_cuda(settings: dict[str, Any]) -> None:
-    # Three of them: sums on CUDA come in any order, so a seed alone does not fix what is learnt.
-    models = [made(settings, device="cuda", random_state=seed) for seed in range(3)]
-    for model in models:
-        model.fit(checkerboard())
-    right, held_back_right = np.mean([learnt(model) for model in models], axis=0)
+    # CUDA draws other numbers. Of twelve seeds on the CPU, 40 epochs with `top_k` leave one at .957, 80 none below 1.
+    model = made(settings, device="cuda", n_iter=80 if "top_k" in settings else 40)
+    model.fit(checkerboard())
+    right, held_back_right = learnt(model)
     assert right > 0.98
     assert held_back_right > 0.9
 
