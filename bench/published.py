@@ -30,7 +30,7 @@ from model.solvers.settings import PooledSoftmax
 
 DEFAULT_DATA = Path("../shared/data")
 HEAD = "| data | seed | R@20 | N@20 | seconds | M scored pairs/s | settings |\n|---|---|---|---|---|---|---|"
-MODEL: dict[str, Any] = {"embedding_dim": 64, "n_iter": 48, "batch_size": 16_384, "learning_rate": 0.02, "l2": 1e-5}
+MODEL: dict[str, Any] = {"embedding_dim": 64, "n_iter": 32, "batch_size": 16_384, "learning_rate": 0.02, "l2": 1e-5}
 SOLVER: dict[str, Any] = {
     "temperature": 0.09,
     "negative_weight": 1.2,
@@ -38,7 +38,7 @@ SOLVER: dict[str, Any] = {
     "history": 8.0,
     "item_bias": True,
     "block": 4,
-    "pool_size": 512,
+    "pool_size": 4_096,
 }
 GRID: dict[str, Sequence[float]] = {
     "temperature": (0.08, 0.09, 0.1, 0.125),
