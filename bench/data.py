@@ -5,6 +5,8 @@ Arrays user and item, of any whole numbers; value, timestamp (seconds) and split
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,47 @@ from numpy.typing import NDArray
 
 from model.interactions import Interactions
 
+DEFAULT_FOLDER = Path("../shared/data")
 TEST = 2
+
+
+class DataParser(ArgumentParser):
+    """Arguments of a program on data sets: where they are, and which.
+
+    Args:
+        needed: arrays that a data set must have to be one of those that run where none is named.
+    """
+
+    def __init__(self, program: str, needed: Sequence[str] = ("user", "item")) -> None:
+        super().__init__(prog=f"python -m {program}")
+        self._needed = needed
+        there = DEFAULT_FOLDER.is_dir()
+        self.add_argument(
+            "--data",
+            type=Path,
+            required=not there,
+            default=DEFAULT_FOLDER if there else None,
+            metavar="DIR",
+            help="folder with NAME/NAME.npz",
+        )
+        self.add_argument(
+            "--name",
+            action="append",
+            help=f"data set, may be repeated; default: each of the folder that has {', '.join(needed)}",
+        )
+
+    def names(self, folder: Path, named: Sequence[str] | None) -> Sequence[str]:
+        """What was named, or else all that the folder holds, small files first; ends the program where that is none."""
+        if named:
+            return named
+        found = [path for path in folder.glob("*/*.npz") if self._fits(path)]
+        if not found:
+            self.error(f"{folder} holds no NAME/NAME.npz with {', '.join(self._needed)}")
+        return [path.stem for path in sorted(found, key=lambda path: path.stat().st_size)]
+
+    def _fits(self, path: Path) -> bool:
+        with np.load(path) as data:
+            return path.stem == path.parent.name and set(self._needed) <= set(data.files)
 
 
 def load(folder: Path, name: str) -> Interactions:

@@ -11,11 +11,9 @@ chosen on the first group for each. The last column is the time of one user at a
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +22,7 @@ from numpy.typing import NDArray
 from app.training import recipe
 from app.training.config import TrainingConfig
 from app.training.dataset import Pairs
-from bench.data import load_train, some_rows
+from bench.data import DataParser, load_train, some_rows
 from model.evaluation import ItemsByUser, Window
 from model.fold_in import FoldIn, FoldInSettings, learnt_map
 from model.interactions import Interactions
@@ -32,8 +30,6 @@ from model.policy import Learnt, popularity
 from model.policy_choice import SHRINKAGES, SOME_BETAS
 from model.user_items import UserItems
 
-DEFAULT_DATA = Path("../shared/data")
-NAMES = ("ml-100k", "movietweetings-100k", "online-retail", "ml-1m", "gowalla")
 MAPS = (FoldInSettings("mean"), FoldInSettings("affine"), *(FoldInSettings("whitened", each) for each in SHRINKAGES))
 BETAS = (0.0, *SOME_BETAS)
 TIMED_USERS = 1_000
@@ -48,7 +44,10 @@ class Task(NamedTuple):
 
 
 def task(interactions: Interactions, *, draws: int, most_users: int) -> Task:
-    """Split every user's items, and draw the groups, at most a tenth of the users each."""
+    """Split every user's items, and draw the groups, at most a tenth of the users each.
+
+    Raises: ValueError with fewer than ten users who have both.
+    """
     generator = np.random.default_rng(0)
     pairs = np.unique(interactions.user_ids.astype(np.int64) * interactions.num_items + interactions.item_ids)
     users, items = pairs // interactions.num_items, pairs % interactions.num_items
@@ -60,6 +59,8 @@ def task(interactions: Interactions, *, draws: int, most_users: int) -> Task:
     )
     judged = np.flatnonzero((np.diff(known.indptr) > 0) & (np.diff(wanted.indptr) > 0))
     size = min(most_users, len(judged) // 10)
+    if size < 1:
+        raise ValueError(f"{len(judged)} users have items to learn from and others to find; 10 are needed at least")
     drawn = [generator.permutation(judged)[: 2 * size] for _ in range(draws)]
     window = Window(judged, known, wanted.of_each(judged), interactions.num_items)
     return Task(history, window, [(np.sort(each[:size]), np.sort(each[size:])) for each in drawn])
@@ -165,19 +166,15 @@ def lines(name: str, of: Task, *, seeds: Sequence[int], changed: dict[str, Any])
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print rows as soon as they are known."""
-    parser = argparse.ArgumentParser(prog="python -m bench.fold_in")
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA if DEFAULT_DATA.is_dir() else None, help="folder")
-    parser.add_argument("--name", action="append", help="data set, may be repeated; default: " + ", ".join(NAMES))
+    parser = DataParser("bench.fold_in")
     parser.add_argument("--draws", type=int, default=5, help="groups of users that are left out, one after another")
     parser.add_argument("--seed", action="append", type=int, help="may be repeated; default: 1 2 3")
     parser.add_argument("--users", type=int, default=2_500, help="at most so many users in a group")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=JSON", help="a constant of the recipe")
     chosen = parser.parse_args(arguments)
-    if chosen.data is None:
-        parser.error("--data DIR is needed: a folder with NAME/NAME.npz")
     changed = {name: json.loads(value) for name, value in (each.split("=", 1) for each in chosen.set)}
     print("| data | users judged | alone | with popularity | one user |\n|---|---|---|---|---|")  # noqa: T201 - the output
-    for name in chosen.name or NAMES:
+    for name in parser.names(chosen.data, chosen.name):
         of = task(load_train(chosen.data, name), draws=chosen.draws, most_users=chosen.users)
         for line in lines(name, of, seeds=chosen.seed or (1, 2, 3), changed=changed):
             print(line, flush=True)  # noqa: T201 - the output

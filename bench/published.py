@@ -10,25 +10,22 @@ fitted once, and the test is looked at once.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from bench.data import load_split, some_rows
+from bench.data import DataParser, load_split, some_rows
 from model.evaluation import ItemsByUser, evaluate
 from model.factorization.implicit import ImplicitFactorizationModel
 from model.interactions import Interactions
 from model.solvers.settings import PooledSoftmax
 
-DEFAULT_DATA = Path("../shared/data")
 HEAD = "| data | seed | R@20 | N@20 | seconds | M scored pairs/s | settings |\n|---|---|---|---|---|---|---|"
 MODEL: dict[str, Any] = {"embedding_dim": 64, "n_iter": 32, "batch_size": 16_384, "learning_rate": 0.02, "l2": 1e-5}
 SOLVER: dict[str, Any] = {
@@ -108,22 +105,18 @@ class Trial:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table, a row as soon as it is known."""
-    parser = argparse.ArgumentParser(prog="python -m bench.published")
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA if DEFAULT_DATA.is_dir() else None, help="folder")
-    parser.add_argument("--name", action="append", help="data set with a split, may be repeated; default: gowalla")
+    parser = DataParser("bench.published", ("user", "item", "split"))
     parser.add_argument("--seed", action="append", type=int, help="may be repeated; default: 1")
     parser.add_argument("--choose", action="store_true", help="choose from the grid on a tenth of the training rows")
     parser.add_argument("--tenth", action="store_true", help="judge on that tenth and leave the test alone")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=JSON", help="another setting")
     parser.add_argument("--device", help="where to train: cpu (the default), cuda or cuda:N")
     chosen = parser.parse_args(arguments)
-    if chosen.data is None:
-        parser.error("--data DIR is needed: a folder with NAME/NAME.npz")
     changed = {name: json.loads(value) for name, value in (each.split("=", 1) for each in chosen.set)}
     model = MODEL | {name: value for name, value in changed.items() if name in MODEL}
     solver = SOLVER | {name: value for name, value in changed.items() if name not in MODEL}
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads\n\n{HEAD}")  # noqa: T201 - the output
-    for name in chosen.name or ("gowalla",):
+    for name in parser.names(chosen.data, chosen.name):
         train, test = load_split(chosen.data, name)
         drawn = np.random.default_rng(0).random(len(train)) < 0.1
         learnt, judged = some_rows(train, ~drawn), some_rows(train, drawn)

@@ -11,25 +11,21 @@ history (warm) and all traffic, where strangers get what is popular lately.
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data import drawn_users, load, some_rows
+from bench.data import DataParser, drawn_users, load, some_rows
 from bench.methods import Method
 from bench.policy import fitted
 from bench.rivals import tuned_rivals
 from model.evaluation import Report, TemporalSplit, Window, bootstrap_interval, temporal_split
 from model.interactions import Interactions
 
-DEFAULT_DATA = Path("../shared/data")
-NAMES = ("ml-100k", "movietweetings-100k", "online-retail")
 HISTORIES = {"1": (1, 1), "2": (2, 2), "3-4": (3, 4), "5-19": (5, 19), "20+": (20, np.inf)}
 PROTOCOLS = {False: "new items only", True: "repeats allowed"}
 
@@ -76,6 +72,8 @@ class Sheet:
     def gains(self, policies: Sequence[str], rivals: Sequence[str], *, seed: int) -> Iterator[str]:
         """Each policy minus the rival that is best on these very users, the hardest one to beat."""
         for name, rows_B in (("warm", self.warm_B), ("all", np.ones_like(self.warm_B))):
+            if not rows_B.any():
+                continue
             best = max(rivals, key=lambda label: float(self.reports[label].ndcg[rows_B].mean()))
             for policy in policies:
                 ours, theirs = (self.reports[label].ndcg[rows_B] for label in (policy, best))
@@ -120,9 +118,7 @@ def compare(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables of each data set as soon as they are known."""
-    parser = argparse.ArgumentParser(prog="python -m bench.temporal")
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA if DEFAULT_DATA.is_dir() else None, help="folder")
-    parser.add_argument("--name", action="append", help="data set, may be repeated; default: " + ", ".join(NAMES))
+    parser = DataParser("bench.temporal", ("user", "item", "timestamp"))
     parser.add_argument("--seed", action="append", type=int, help="may be repeated; default: 1 2 3")
     parser.add_argument("--users", type=int, help="only so many users, drawn by each seed")
     parser.add_argument("--first", type=float, default=1.0, help="use only this share of the rows, the oldest")
@@ -132,11 +128,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--set", action="append", default=[], metavar="NAME=JSON", help="another constant of the recipe"
     )
     chosen = parser.parse_args(arguments)
-    if chosen.data is None:
-        parser.error("--data DIR is needed: a folder with NAME/NAME.npz")
     changed = {name: json.loads(value) for name, value in (each.split("=", 1) for each in chosen.set)}
     seeds = chosen.seed or [1, 2, 3]
-    for name in chosen.name or NAMES:
+    for name in parser.names(chosen.data, chosen.name):
         rows = load(chosen.data, name)
         rows = some_rows(rows, np.arange(round(len(rows) * chosen.first)))
         # Rivals do not depend on the policy's seed: they are fitted once, unless each seed has users of its own.

@@ -14,24 +14,20 @@ DIR holds NAME/NAME.npz with arrays user and item (rows of a published test are 
 
 from __future__ import annotations
 
-import argparse
 import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.data import load_train, some_rows
+from bench.data import DataParser, load_train, some_rows
 from bench.published import scored_pairs
 from model.evaluation import ItemsByUser, evaluate
 from model.factorization.implicit import ImplicitFactorizationModel
 from model.interactions import Interactions
 from model.solvers.settings import CompiledSGD, PooledSoftmax
 
-DEFAULT_DATA = Path("../shared/data")
-NAMES = ("ml-100k", "gowalla")
 PARTS = ("sgd", "quality", "batches", "pooled", "large")
 MOST_JUDGED = 3_000
 DIMENSIONS, EPOCHS = 64, 30
@@ -215,19 +211,15 @@ def large() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print lines as soon as they are known."""
-    parser = argparse.ArgumentParser(prog="python -m bench.training")
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA if DEFAULT_DATA.is_dir() else None, help="folder")
-    parser.add_argument("--name", action="append", help="data set, may be repeated; default: " + ", ".join(NAMES))
+    parser = DataParser("bench.training")
     parser.add_argument("--part", action="append", choices=PARTS, help="may be repeated; default: all but large")
     parser.add_argument("--threads", type=int, default=2, help="of CompiledSGD and implicit")
     parser.add_argument("--runs", type=int, default=5, help="how often each is timed, in turns")
     parser.add_argument("--device", help="where the softmax trains: cpu (the default), cuda or cuda:N")
     chosen = parser.parse_args(arguments)
-    if chosen.data is None:
-        parser.error("--data DIR is needed: a folder with NAME/NAME.npz")
     parts = chosen.part or PARTS[:-1]
     lines: list[Iterator[str]] = []
-    for name in chosen.name or NAMES:
+    for name in parser.names(chosen.data, chosen.name):
         train = load_train(chosen.data, name)
         if "sgd" in parts:
             lines.append(sgd(name, train, threads=chosen.threads, runs=chosen.runs))

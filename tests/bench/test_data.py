@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.data import drawn_users, load, load_split
+from bench.data import DataParser, drawn_users, load, load_split
 
 
 def write(folder, **columns):
@@ -52,3 +52,21 @@ def test_users_are_drawn_with_all_their_rows(tmp_path):
     assert len(users) == 2
     assert len(drawn) == np.isin(interactions.user_ids, users).sum()
     assert drawn_users(interactions, 3, seed=1) is interactions
+
+
+def test_a_program_runs_on_each_data_set_of_the_folder_that_has_what_it_needs(tmp_path, capsys):
+    write(tmp_path, user=[1], item=[4])
+    (tmp_path / "timed").mkdir()
+    np.savez(tmp_path / "timed" / "timed.npz", user=[1], item=[4], timestamp=[7])
+    (tmp_path / "notes").mkdir()
+    np.savez(tmp_path / "notes" / "other.npz", user=[1], item=[4], timestamp=[7])
+    parser = DataParser("bench.temporal", ("user", "item", "timestamp"))
+
+    chosen = parser.parse_args(["--data", str(tmp_path)])
+
+    assert parser.names(chosen.data, chosen.name) == ["timed"]
+    assert DataParser("bench.fold_in").names(tmp_path, None) == ["small", "timed"]
+    assert parser.names(tmp_path, ["small"]) == ["small"]
+    with pytest.raises(SystemExit):
+        parser.names(tmp_path / "small", None)
+    assert "holds no NAME/NAME.npz with user, item, timestamp" in capsys.readouterr().err

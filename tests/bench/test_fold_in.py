@@ -38,3 +38,11 @@ def test_users_of_a_clear_taste_are_folded_in_as_well_as_they_are_trained(intera
 
     assert 0.8 < alone < 1.6
     assert 0.8 < popular < 1.6
+
+
+def test_too_few_users_to_leave_a_tenth_out_are_refused():
+    users = np.repeat(np.arange(9), 40)
+    few = Interactions(users, np.tile(np.arange(40), 9))
+
+    with pytest.raises(ValueError, match="9 users have items"):
+        task(few, draws=1, most_users=5)

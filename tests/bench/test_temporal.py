@@ -40,6 +40,14 @@ def test_a_policy_is_compared_with_the_best_rival(sheet):
     assert lines[1].startswith("- all: policy - right")
 
 
+def test_without_users_who_have_a_history_only_all_traffic_is_compared():
+    everyone_new = TemporalSplit(Interactions([0], [0], num_items=2), np.array([1]), np.array([1]))
+    judged = Sheet(everyone_new, repeats=False)
+    judged.judge(Method("rival", lambda users: np.zeros((len(users), 2))))
+
+    assert [line[:6] for line in judged.gains(["rival"], ["rival"], seed=1)] == ["- all:"]
+
+
 def test_the_mean_of_nobody_is_a_dash():
     assert mean(np.array([])) == "–"
     assert mean(np.array([0.25, 0.5])) == "0.3750"
