@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.evaluation.items_by_user import NO_USER
+from model.evaluation.items_by_user import NO_USER, require_users
 from model.fold_in import FoldIn, FoldInSettings, check_half_life, check_settings, learnt_map
 from model.interactions import Interactions
 from model.popularity import decayed_counts, settled_now
@@ -148,7 +148,9 @@ class FittedPolicy:
         Args:
             repeats: the list may hold own items: they get their part of the score, or, where the policy leaves them
                 out, stand behind all others. Without, whoever makes the list leaves them out.
+        Raises: ValueError for a user number outside -1..U-1, or numbers that are no integers.
         """
+        require_users(users, len(self.groups))
         known = users != NO_USER
         scores: NDArray[np.float32] = self.user_vectors[users] @ self._item_vectors.T
         scores[~known] = 0.0

@@ -69,7 +69,9 @@ class ItemsByUser:
 
 
 def require_users(user_numbers: NDArray[np.integer[Any]], count: int) -> None:
-    """Raise ValueError for a user number that is neither one of so many users nor nobody's."""
+    """Raise ValueError for a user number that is neither one of so many users nor nobody's, or not an integer."""
+    if len(user_numbers) and not np.issubdtype(user_numbers.dtype, np.integer):
+        raise ValueError(f"user numbers are {user_numbers.dtype}; they must be integers")
     for extreme in (user_numbers.min(), user_numbers.max()) if len(user_numbers) else ():
         if not NO_USER <= extreme < count:
             raise ValueError(f"user number {extreme} is outside {NO_USER}..{count - 1}")

@@ -230,6 +230,21 @@ def test_somebody_without_a_history_gets_what_is_popular(interactions):
 
 
 @pytest.mark.parametrize(
+    ("users", "problem"),
+    [
+        ([-2], r"user number -2 is outside -1\.\.1"),
+        ([2], r"user number 2 is outside"),
+        ([0.0], "they must be integers"),
+    ],
+)
+def test_users_who_are_not_there_have_no_scores(interactions, users, problem):
+    fitted = FittedPolicy(Policy((1.0,) * 4), learnt(np.ones((2, 4)), np.eye(4)), interactions)
+
+    with pytest.raises(ValueError, match=problem):
+        fitted.scores(np.array(users))
+
+
+@pytest.mark.parametrize(
     ("arguments", "problem"),
     [
         ({"betas": (1.0,)}, "there must be 4 finite ones"),
