@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from model.evaluation.items_by_user import NO_USER, require_users
 from model.evaluation.ranking import NO_ITEM, rank_rows
-from model.interactions import Interactions, checked_weights
+from model.interactions import Interactions, checked_times, checked_weights
 from model.popularity import decayed_counts, settled_now
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Popularity:
         interactions: with timestamps if there is a half-life.
         half_life: age at which an interaction counts half, in the unit of the timestamps, counted back from about the
             newest one (``model.popularity.settled_now``); None counts all in full.
-    Raises: ValueError for a half-life without timestamps or one that is not above 0.
+    Raises: ValueError for a half-life that is not above 0, or has no timestamps or one that is no finite number.
     """
 
     def __init__(self, interactions: Interactions, *, half_life: float | None = None) -> None:
@@ -174,7 +174,7 @@ def _decay(interactions: Interactions, half_life: float | None) -> NDArray[np.fl
     if interactions.timestamps is None:
         raise ValueError("a half-life needs timestamps, and these interactions have none")
     kind = np.int64 if interactions.timestamps.dtype.kind in "iu" else np.float64
-    times: NDArray[Any] = interactions.timestamps.astype(kind)
+    times: NDArray[Any] = checked_times(interactions.timestamps).astype(kind)
     # Each row as an item of its own: one definition of ages and their weights in the library.
     return decayed_counts(
         np.arange(len(times)), times, num_items=len(times), half_life_us=half_life, newest_us=settled_now(times)

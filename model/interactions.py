@@ -32,6 +32,20 @@ def checked_weights(weights: NDArray[Any]) -> NDArray[np.float64]:
     return found
 
 
+def checked_times(timestamps: NDArray[Any]) -> NDArray[Any]:
+    """Return timestamps that ages can be told from, as they are.
+
+    Raises: ValueError for what is not a number, or naming the first that is not finite.
+    """
+    if timestamps.dtype.kind not in "iuf":
+        raise ValueError(f"timestamps are {timestamps.dtype}; ages need numbers, such as seconds")
+    wrong = ~np.isfinite(timestamps)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise ValueError(f"timestamp {timestamps[row]} of interaction {row} must be finite")
+    return timestamps
+
+
 def checked_ids(ids: ArrayLike, *, kind: str, count: int | None = None, holder: str = "") -> NDArray[np.int64]:
     """Return ids as int64 after refusing whatever is not the number of a user or an item.
 
@@ -40,7 +54,7 @@ def checked_ids(ids: ArrayLike, *, kind: str, count: int | None = None, holder: 
         kind: ``user`` or ``item``, for the message.
         count: ids must lie in 0..count-1; None allows any that int64 holds.
         holder: what has that many, for the message, such as ``this model``.
-    Returns: an int64 array of the same shape; the input itself where it is one already.
+    Returns: a contiguous int64 array of the same shape; the input itself where it is one already.
     Raises:
         ValueError: no ids at all, or one that is negative, fractional, not finite, or too large.
         TypeError: ids that are not numbers (strings, booleans, objects).
@@ -59,7 +73,7 @@ def checked_ids(ids: ArrayLike, *, kind: str, count: int | None = None, holder: 
         if not 0 <= int(extreme) <= limit:
             held = f": {holder or 'the data'} has {count} {kind}s" if count is not None else ""
             raise ValueError(f"{kind} id {int(extreme)} is outside 0..{limit}{held}")
-    return given.astype(np.int64, copy=False)
+    return np.asarray(given, dtype=np.int64, order="C")
 
 
 class Interactions:
@@ -77,8 +91,8 @@ class Interactions:
     The arrays are kept as given, neither copied nor cast; lists become arrays. They are attributes of the same names.
 
     Raises:
-        ValueError: an id that is negative, fractional or not below its count; a column whose length is not N; a column
-            of ids that is empty or not one-dimensional; a negative count.
+        ValueError: an id that is negative, fractional or not below its count; a column whose length is not N or that
+            is not one-dimensional; no ids; a negative count.
         TypeError: ids that are not numbers.
     """
 
@@ -102,17 +116,14 @@ class Interactions:
         self._check_lengths()
 
     def _check_lengths(self) -> None:
-        for name in ("user_ids", "item_ids"):
-            shape = getattr(self, name).shape
-            if len(shape) != 1:
-                raise ValueError(f"{name} must have one dimension, its shape is {shape}")
-        for name in ("item_ids", "ratings", "timestamps", "weights"):
+        for name in ("user_ids", "item_ids", "ratings", "timestamps", "weights"):
             column: NDArray[Any] | None = getattr(self, name)
             if column is None:
                 continue
-            length = column.shape[0] if column.ndim else 1
-            if length != len(self):
-                raise ValueError(f"{name} has {length} entries, user_ids has {len(self)}")
+            if column.ndim != 1:
+                raise ValueError(f"{name} must have one dimension, its shape is {column.shape}")
+            if len(column) != len(self):
+                raise ValueError(f"{name} has {len(column)} entries, user_ids has {len(self)}")
 
     def __len__(self) -> int:
         return int(self.user_ids.shape[0])

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from model.evaluation.items_by_user import NO_USER, require_users
 from model.fold_in import FoldIn, FoldInSettings, check_half_life, check_settings, learnt_map
-from model.interactions import Interactions
+from model.interactions import Interactions, checked_times
 from model.popularity import decayed_counts, settled_now
 from model.user_items import UserItems, own_counts
 
@@ -74,6 +74,16 @@ class Learnt(NamedTuple):
     item_biases: NDArray[np.float32]
 
 
+def check_sizes(learnt: Learnt, interactions: Interactions) -> None:
+    """Raise ValueError where a fit has other numbers of users or items than the interactions."""
+    for kind, known, count in (
+        ("users", len(learnt.user_vectors), interactions.num_users),
+        ("items", len(learnt.item_vectors), interactions.num_items),
+    ):
+        if known != count:
+            raise ValueError(f"the interactions have {count} {kind}, what was learnt has {known}: give num_{kind}")
+
+
 def group_of(sizes: NDArray[np.int64]) -> NDArray[np.uint8]:
     """The group of users with histories of such sizes, shape (U,); users without one are in the first."""
     return np.maximum(np.searchsorted(GROUPS, sizes, side="right") - 1, 0).astype(np.uint8)
@@ -83,7 +93,7 @@ def popularity(interactions: Interactions, half_life: float | None) -> NDArray[n
     """r: decayed counts of the items, back from about the newest interaction, shape (I,)."""
     times = _times(interactions)
     return decayed_counts(
-        interactions.item_ids,
+        interactions.item_ids.astype(np.int64),
         times,
         num_items=interactions.num_items,
         half_life_us=half_life,
@@ -128,9 +138,11 @@ class FittedPolicy:
 
     Args:
         interactions: with weights and timestamps if there are any; all that was learnt from.
+    Raises: ValueError for other numbers of users or items than were learnt, or a timestamp that is no finite number.
     """
 
     def __init__(self, policy: Policy, learnt: Learnt, interactions: Interactions) -> None:
+        check_sizes(learnt, interactions)
         histories = UserItems.of(interactions)
         self.policy, self._item_vectors = policy, learnt.item_vectors
         self.fold_in: FoldIn = learnt_map(
@@ -176,4 +188,4 @@ def priors(
 def _times(interactions: Interactions) -> NDArray[Any]:
     if interactions.timestamps is None:
         return np.zeros(len(interactions), dtype=np.float64)
-    return interactions.timestamps
+    return checked_times(interactions.timestamps)

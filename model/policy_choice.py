@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from model.evaluation.temporal import TemporalSplit, Window, no_check
 from model.fold_in import FoldInSettings, learnt_map
-from model.interactions import Interactions
-from model.policy import GROUPS, Learnt, OwnItems, Policy, Repeats, group_of, popularity
+from model.interactions import Interactions, checked_times
+from model.policy import GROUPS, Learnt, OwnItems, Policy, Repeats, check_sizes, group_of, popularity
 from model.user_items import UserItems
 
 # The last one leaves the personal score nothing but ties: a policy can always fall back to plain popularity.
@@ -69,7 +69,8 @@ def half_lives(interactions: Interactions, shares: Sequence[float] = SHARES_OF_P
     """What may be chosen from: no decay, and shares of the data's span, in the unit of the timestamps."""
     if interactions.timestamps is None:
         return [None]
-    span = float(interactions.timestamps.max() - interactions.timestamps.min())
+    times = checked_times(interactions.timestamps)
+    span = float(times.max() - times.min())
     return [None, *(span * share for share in shares)] if span > 0 else [None]
 
 
@@ -87,7 +88,9 @@ def choose_policy(
         learnt, interactions: a fit, and what it was fitted on, with weights and timestamps if there are any.
         candidates: half-lives of popularity to choose from, neighbours beside each other; by default `half_lives`.
         check: called before each batch; may raise to give up.
+    Raises: ValueError as ``FittedPolicy``.
     """
+    check_sizes(learnt, interactions)
     candidates = half_lives(interactions) if candidates is None else candidates
     logs = [np.log1p(popularity(interactions, each)).astype(np.float32) for each in candidates]
     alone = [float(windows.everyone.ndcg(_same_for_all(each), check=check).sum()) for each in logs]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.interactions import Interactions, checked_weights
+from model.interactions import Interactions, checked_times, checked_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,16 +33,17 @@ class UserItems:
     def of(cls, interactions: Interactions) -> UserItems:
         """The pairs of some interactions; without weights each counts 1, and one of weight 0 says nothing.
 
-        Raises: ValueError for a weight that is not finite or negative.
+        Raises: ValueError for a weight that is not finite or negative, or a timestamp that is no finite number.
         """
         counted = np.ones(len(interactions)) if interactions.weights is None else checked_weights(interactions.weights)
         said = counted > 0
         pairs, pair_of_N = _pairs(interactions, said)
-        weights = np.log2(1 + np.bincount(pair_of_N, weights=counted[said], minlength=len(pairs)))
+        # 1 + a weight that has decayed for long is 1, and a user with no other would have no vector.
+        weights = np.log1p(np.bincount(pair_of_N, weights=counted[said], minlength=len(pairs))) / np.log(2)
         times = np.zeros(len(pairs))
         if interactions.timestamps is not None:
             times[:] = -np.inf
-            np.maximum.at(times, pair_of_N, interactions.timestamps[said].astype(np.float64))
+            np.maximum.at(times, pair_of_N, checked_times(interactions.timestamps)[said].astype(np.float64))
         users, items = pairs // interactions.num_items, pairs % interactions.num_items
         return cls(_indptr(users, interactions.num_users), items, weights, times)
 

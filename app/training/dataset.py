@@ -158,7 +158,7 @@ def pairs(rows: Positives) -> Pairs:
     item_keys, items = np.unique(rows.item_keys, return_inverse=True)
     width = max(len(item_keys), 1)
     found, row_of = np.unique(users * width + items, return_inverse=True)
-    weights = np.log2(1 + np.bincount(row_of, weights=rows.weights, minlength=len(found)))
+    weights = np.log1p(np.bincount(row_of, weights=rows.weights, minlength=len(found))) / np.log(2)
     if len(found):
         weights /= weights.mean()
     return Pairs(user_keys, item_keys, found // width, found % width, weights.astype(np.float32))

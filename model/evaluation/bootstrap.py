@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from model.evaluation.ranking import at_least_one
+
 # Random numbers drawn at once: bounds the memory to some tens of megabytes.
 BOOTSTRAP_BLOCK = 2**22
 
@@ -36,8 +38,11 @@ def bootstrap_interval(
         samples: number of draws, each of B users with replacement.
         level: share of the draws inside the interval.
     Returns: mean of ours - theirs and the percentile interval of that mean.
-    Raises: ValueError if the shapes differ or there are no users.
+    Raises: ValueError if the shapes differ, there are no users, or samples or level are outside their limits.
     """
+    at_least_one("samples", samples)
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}; it must be above 0 and below 1")
     if ours.shape != theirs.shape or not len(ours):
         raise ValueError(f"metrics of shapes {ours.shape} and {theirs.shape} cannot be compared user by user")
     differences = ours.astype(np.float64) - theirs

@@ -53,7 +53,9 @@ class ItemsByUser:
         return cls(indptr, items)
 
     def of(self, user_number: int) -> NDArray[np.int64]:
-        """The items of one user; none for a user number of -1."""
+        """The items of one user; none for a user number of -1.   Raises: ValueError for one outside -1..U-1."""
+        if not NO_USER <= user_number < len(self.indptr) - 1:
+            raise ValueError(f"user number {user_number} is outside {NO_USER}..{len(self.indptr) - 2}")
         if user_number == NO_USER:
             return self.items[:0]
         return self.items[self.indptr[user_number] : self.indptr[user_number + 1]]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from model.evaluation.items_by_user import ItemsByUser
 
@@ -32,13 +32,21 @@ def rank_users(
         k: length of a list.
         batch: users scored at once.
     Returns: item numbers by falling score and then by number, int64, shape (B, k); -1 where no item is left.
-    Raises: ValueError if a score is not finite, or for a user or an item seen that has no place.
+    Raises: ValueError if a score is not finite, for a user or an item seen that has no place, for k or batch below 1.
     """
+    at_least_one("k", k)
+    at_least_one("batch", batch)
     ranked = np.full((len(users), k), NO_ITEM, dtype=np.int64)
     for start in range(0, len(users), batch):
         scores_BI = scores_of_unseen(score_batch, users[start : start + batch], seen=seen)
         ranked[start : start + batch] = rank_rows(scores_BI, k=k)
     return ranked
+
+
+def at_least_one(name: str, count: int) -> None:
+    """Raise ValueError for a count below 1."""
+    if count < 1:
+        raise ValueError(f"{name} is {count}; it must be at least 1")
 
 
 def scores_of_unseen(
@@ -48,7 +56,7 @@ def scores_of_unseen(
 
     Raises: ValueError if a score is not finite, or for a user or an item seen that has no place.
     """
-    scores_BI = np.array(score_batch(users))
+    scores_BI = floats(score_batch(users))
     if not np.isfinite(scores_BI).all():
         raise ValueError("score_batch gave a score that is not finite")
     if seen is not None:
@@ -59,6 +67,12 @@ def scores_of_unseen(
             raise ValueError(f"item {items.max()} was seen, but score_batch gave scores of {scores_BI.shape[1]} items")
         scores_BI[rows, items] = -np.inf
     return scores_BI
+
+
+def floats(scores: ArrayLike) -> NDArray[np.floating[Any]]:
+    """A copy of scores that can be negated and be infinite: whole numbers become float64."""
+    found = np.array(scores)
+    return found if found.dtype.kind == "f" else found.astype(np.float64)
 
 
 def rank_rows(scores_BI: NDArray[np.floating[Any]], *, k: int) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ from model.evaluation.metrics import (
     ndcg_at_k,
     recall_at_k,
 )
-from model.evaluation.ranking import ScoreBatch, rank_rows, scores_of_unseen
+from model.evaluation.ranking import ScoreBatch, at_least_one, rank_rows, scores_of_unseen
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ def evaluate(
         users: whom to judge, user numbers of shape (B,); by default everybody with items in `test`.
         k: length of a list.
         batch: users scored at once.
-    Raises: ValueError for a score that is not finite, a k below 1, or a user without items in `test`.
+    Raises: ValueError for a score that is not finite, a k or batch below 1, or a user without items in `test`.
     """
     chosen = np.flatnonzero(np.diff(test.indptr)) if users is None else users.astype(np.int64)
     if len(chosen) and (chosen.min() < 0 or chosen.max() >= len(test.indptr) - 1):
@@ -92,8 +92,8 @@ def evaluate_rows(
     batch: int = 256,
 ) -> Report:
     """`evaluate` with the relevant items of each row given, B arrays: a user number may then occur in several rows."""
-    if k < 1:
-        raise ValueError(f"k is {k}; it must be at least 1")
+    at_least_one("k", k)
+    at_least_one("batch", batch)
     ranked_BK = np.empty((len(users), k), dtype=np.int64)
     reciprocal_B = np.empty(len(users))
     num_items = 0

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from model.evaluation.items_by_user import ItemsByUser
+from model.evaluation.ranking import floats
 from model.interactions import Interactions
 
 FLOAT_MAX = np.finfo(np.float32).max
@@ -98,7 +99,7 @@ def _ranked_users(
     wanted = ItemsByUser.from_pairs(test.user_ids, test.item_ids, num_users=num_users)
     seen = None if train is None else ItemsByUser.from_pairs(train.user_ids, train.item_ids, num_users=num_users)
     for user in np.flatnonzero(np.diff(wanted.indptr)).tolist():
-        costs_I = -model.predict(user)
+        costs_I = -floats(model.predict(user))
         if np.isnan(costs_I).any():
             raise ValueError(f"the score of user {user} and item {np.flatnonzero(np.isnan(costs_I))[0]} is nan")
         targets = _held(wanted.of(user), costs_I, user)

@@ -11,7 +11,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
-from typing import ClassVar, Generic, SupportsFloat, SupportsIndex, TypeVar, cast
+from typing import ClassVar, Generic, SupportsFloat, SupportsIndex, TypeVar
 
 import numpy as np
 import torch
@@ -19,9 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from model.errors import NotFittedError
-from model.factorization.growth import take_over
+from model.factorization.growth import check_can_grow, take_over
 from model.factorization.persistent import OptimizerFunction, PersistentModel
-from model.factorization.representations import BilinearNet
+from model.factorization.representations import BilinearNet, SoftmaxNet, check_rows
 from model.factorization.settings import known_device, known_loss, non_negative, whole
 from model.factorization.stopping import BestEpoch, TimeIsUpError, timed
 from model.interactions import Interactions, checked_ids
@@ -156,19 +156,20 @@ class FactorizationModel(PersistentModel, Generic[AnyTask]):
 
         Args:
             num_users, num_items: the new sizes, at least the present ones; None leaves a size as it is.
-        Raises: NotFittedError before the first fit; ValueError for a smaller size, or with a ``representation``.
+        Raises: NotFittedError before the first fit; ValueError for a smaller size, or what has a size of its own.
         """
-        old_net = self._fitted()
-        if self._representation is not None or self._optimizer is None:
+        old_net, old_optimizer = self._fitted(), self._optimizer
+        if self._representation is not None or old_optimizer is None:
             raise ValueError("a representation has its own size: only the default net can grow")
         users = self._num_users if num_users is None else whole("num_users", num_users, at_least=self._num_users)
         items = self._num_items if num_items is None else whole("num_items", num_items, at_least=self._num_items)
         if (users, items) == (self._num_users, self._num_items):
             return
+        check_can_grow(old_optimizer)
         # Another seed: with the first one, new rows would repeat numbers that old rows started from.
         self._seed = drawn_seed(self._random_state)
         net, optimizer = self._make(users, items)
-        take_over(net, optimizer, old_net=old_net, old_optimizer=self._optimizer)
+        take_over(net, optimizer, old_net=old_net, old_optimizer=old_optimizer)
         self._net, self._optimizer = net, optimizer
         self._num_users, self._num_items = users, items
 
@@ -259,13 +260,13 @@ class FactorizationModel(PersistentModel, Generic[AnyTask]):
 
     def _initialised(self, interactions: Interactions) -> tuple[nn.Module, torch.optim.Optimizer]:
         if self._net is None or self._optimizer is None:
-            net, optimizer = self._make(interactions.num_users, interactions.num_items)
+            self._net, self._optimizer = self._make(interactions.num_users, interactions.num_items)
             self._num_users, self._num_items = interactions.num_users, interactions.num_items
-            self._net, self._optimizer = net, optimizer
         return self._net, self._optimizer
 
     def _make(self, num_users: int, num_items: int) -> tuple[nn.Module, torch.optim.Optimizer]:
         net = self._representation
+        check_rows(net, num_users, num_items)
         if net is None:
             net = BilinearNet(
                 num_users,
@@ -285,11 +286,11 @@ class FactorizationModel(PersistentModel, Generic[AnyTask]):
         return self._net
 
     def _vectors(self, kind: str, rows: int) -> NDArray[np.float32]:
-        # A net whose scores are products of something else than its tables says of what.
-        computed = getattr(self._fitted(), f"{kind}_vectors", None)
-        if computed is None:
+        net = self._fitted()
+        if not isinstance(net, SoftmaxNet):
             return self._table(f"{kind}_embeddings", rows)
-        return cast(Tensor, computed()).cpu().numpy().copy()
+        # Its scores are products of something else than its tables.
+        return (net.user_vectors() if kind == "user" else net.item_vectors()).cpu().numpy().copy()
 
     def _table(self, name: str, rows: int) -> NDArray[np.float32]:
         net = self._fitted()

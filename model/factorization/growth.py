@@ -8,6 +8,15 @@ import torch
 from torch import Tensor, nn
 
 
+def check_can_grow(optimizer: torch.optim.Optimizer) -> None:
+    """Raise ValueError for an optimizer that keeps something else of a table than numbers and arrays of its shape."""
+    for parameter, entries in optimizer.state.items():
+        for name, value in entries.items():
+            if isinstance(value, Tensor) and value.ndim and value.shape != parameter.shape:
+                kept = f"{name} of shape {tuple(value.shape)} for a table of shape {tuple(parameter.shape)}"
+                raise ValueError(f"{type(optimizer).__name__} keeps {kept}: it cannot grow")
+
+
 def take_over(
     net: nn.Module, optimizer: torch.optim.Optimizer, *, old_net: nn.Module, old_optimizer: torch.optim.Optimizer
 ) -> None:

@@ -65,6 +65,15 @@ class BilinearNet(nn.Module):
         return dot_B + user_biases_B + item_biases_B
 
 
+def check_rows(net: nn.Module | None, num_users: int, num_items: int) -> None:
+    """Raise ValueError for a `BilinearNet` with fewer users or items than there are; of other nets nobody knows."""
+    if not isinstance(net, BilinearNet):
+        return
+    for kind, table, count in (("users", net.user_biases, num_users), ("items", net.item_biases, num_items)):
+        if table.num_embeddings < count:
+            raise ValueError(f"the representation has {table.num_embeddings} {kind}, the interactions have {count}")
+
+
 class SoftmaxNet(nn.Module):
     """score(u, i) = similarity(P_u + history * m_u, Q_i) / temperature + c_i, without a bias of the user.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,11 +23,16 @@ POINTWISE, BPR, HINGE, LOG_BPR, LOGISTIC = range(5)
 
 
 def compiled(function: Function) -> Function:
-    """The function as machine code, made at its first call and kept beside the source; it does not hold the GIL.
+    """The function as machine code, made at its first call; it does not hold the GIL.
 
-    Sums may be taken in another order than written (fastmath), so that they can be vectorised.
+    The code is kept beside the source, or where NUMBA_CACHE_DIR says; where neither can be written to, each process
+    makes its own. Sums may be taken in another order than written (fastmath), so that they can be vectorised.
     """
-    made: Function = njit(cache=True, **_OPTIONS)(function)
+    made: Function
+    with suppress(RuntimeError):
+        made = njit(cache=True, **_OPTIONS)(function)
+        return made
+    made = njit(**_OPTIONS)(function)
     return made
 
 

@@ -197,3 +197,9 @@ def test_item_neighbours_refuse_what_makes_no_sense(wrong):
 def test_a_weight_that_is_no_weight_is_refused(wrong):
     with pytest.raises(ValueError, match="must be finite and 0 or more"):
         ItemKNN(Interactions([0, 0, 1], [0, 1, 1], weights=[1.0, wrong, 1.0]), use_weights=True)
+
+
+@pytest.mark.parametrize("model", [Popularity, OwnRepeats])
+def test_a_timestamp_that_is_no_number_is_refused(model):
+    with pytest.raises(ValueError, match="timestamp nan of interaction 1"):
+        model(Interactions([0, 0], [0, 1], timestamps=[1.0, np.nan]), half_life=1.0)

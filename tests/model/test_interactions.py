@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from model import Interactions
-from model.interactions import checked_ids
+from model.interactions import checked_ids, checked_times
 
 
 def test_arrays_are_kept_as_given() -> None:
@@ -67,6 +69,31 @@ def test_a_column_of_another_length_is_named(column: str) -> None:
         Interactions(np.array([0, 1]), np.array([0, 1]), **{column: np.ones(3)})
 
 
+@pytest.mark.parametrize("column", ["ratings", "timestamps", "weights"])
+def test_a_column_of_a_data_frame_is_not_taken_for_a_row(column: str) -> None:
+    with pytest.raises(ValueError, match=rf"{column} must have one dimension, its shape is \(2, 1\)"):
+        Interactions(np.array([0, 1]), np.array([0, 1]), **{column: np.ones((2, 1))})
+
+
+@pytest.mark.parametrize(
+    ("timestamps", "problem"),
+    [
+        ([1.0, np.nan], "timestamp nan of interaction 1 must be finite"),
+        ([-np.inf, 1.0], "timestamp -inf of interaction 0 must be finite"),
+        (np.array(["2026-01-01", "2026-01-02"], dtype="datetime64[s]"), r"timestamps are datetime64\[s\]"),
+        (["2026-01-01", "2026-01-02"], "ages need numbers"),
+    ],
+)
+def test_ages_are_told_from_finite_numbers_alone(timestamps: Any, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        checked_times(np.asarray(timestamps))
+
+
+def test_timestamps_that_ages_can_be_told_from_are_left_as_they_are() -> None:
+    for timestamps in (np.array([3, -1]), np.array([0.5, 2.0], dtype=np.float32)):
+        assert checked_times(timestamps) is timestamps
+
+
 def test_users_are_checked_before_items_and_items_before_lengths() -> None:
     with pytest.raises(ValueError, match="user id 5"):
         Interactions([5], [5, 5], num_users=5, num_items=5)
@@ -83,6 +110,7 @@ def test_ids_that_are_not_numbers_are_a_type_error(ids: list[object]) -> None:
 def test_checked_ids_keep_their_shape_and_copy_nothing_that_is_int64() -> None:
     ids = np.array([[0, 1], [2, 3]])
     assert checked_ids(ids, kind="user") is ids
+    assert checked_ids(ids[0, ::-1], kind="user").flags.c_contiguous
     assert checked_ids(np.uint8(3), kind="user").shape == ()
     assert checked_ids(ids.astype(np.float32), kind="user").dtype == np.int64
 

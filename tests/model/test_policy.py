@@ -267,3 +267,28 @@ def test_a_choice_does_not_depend_on_the_order_of_the_users():
     world.windows = Windows(*(each.take(mixed) for each in world.windows))
 
     assert world.chosen(TRUE_VECTORS).betas == ordered.betas
+
+
+@pytest.mark.parametrize(
+    ("sizes", "problem"), [((1, 4), "have 1 users, what was learnt has 2: give num_users"), ((2, 5), "have 5 items")]
+)
+def test_other_sizes_than_were_learnt_are_refused(sizes, problem):
+    users, items = sizes
+    other = Interactions([0], [0], num_users=users, num_items=items)
+    known, nobody = learnt(np.ones((2, 4)), np.eye(4)), TemporalSplit(other, np.array([], int), np.array([], int))
+
+    with pytest.raises(ValueError, match=problem):
+        FittedPolicy(Policy((1.0,) * 4), known, other)
+    with pytest.raises(ValueError, match=problem):
+        choose_policy(known, other, Windows.of(nobody))
+
+
+def test_ids_may_be_whole_floats_and_timestamps_must_be_numbers():
+    known = learnt(np.ones((2, 4)), np.eye(4))
+    floats = Interactions([0.0, 1.0], [0.0, 3.0])
+
+    assert FittedPolicy(Policy((1.0,) * 4), known, floats).popularity.tolist() == [1, 0, 0, 1]
+    for times in ([1.0, np.inf], np.array([1, 2], dtype="datetime64[s]")):
+        timed = Interactions([0, 1], [0, 3], timestamps=times)
+        with pytest.raises(ValueError, match="timestamp"):
+            FittedPolicy(Policy((1.0,) * 4), known, timed)

@@ -64,3 +64,14 @@ def test_own_counts_without_a_half_life_or_times_are_plain_counts(interactions):
 def test_a_weight_that_is_no_weight_is_refused(wrong):
     with pytest.raises(ValueError, match=f"weight {wrong} of interaction 1"):
         UserItems.of(Interactions([0, 0], [0, 1], weights=[1.0, wrong]))
+
+
+def test_a_weight_that_has_decayed_for_long_still_says_something():
+    weights = UserItems.of(Interactions([0, 0], [0, 1], weights=[2.0**-60, 2.0**-61])).weights
+
+    np.testing.assert_allclose(weights / weights.sum(), [2 / 3, 1 / 3])
+
+
+def test_a_timestamp_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="timestamp nan of interaction 1"):
+        UserItems.of(Interactions([0, 0], [0, 1], timestamps=[1.0, np.nan]))

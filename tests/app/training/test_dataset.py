@@ -151,3 +151,9 @@ def test_rows_of_a_restored_dump_with_transaction_numbers_of_another_server_are_
         connection.execute(sa.update(tables.interactions).values(xact=5_000_000_000))
 
     assert len(read_events(postgres_store)) == 1
+
+
+def test_values_too_small_to_be_added_to_one_still_weigh() -> None:
+    found = pairs(positives(events((10, 7, "click", 2e-30, 0), (10, 5, "click", 1e-30, 0)), {}))
+
+    np.testing.assert_allclose(found.weights, [2 / 3, 4 / 3], rtol=1e-6)

@@ -43,3 +43,9 @@ def test_users_are_paired():
 def test_metrics_that_cannot_be_compared_are_refused(ours, theirs):
     with pytest.raises(ValueError, match="cannot be compared"):
         bootstrap_interval(ours, theirs, generator=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(("wrong", "problem"), [({"samples": 0}, "samples is 0"), ({"level": -1.0}, "level is -1.0")])
+def test_an_interval_of_nothing_is_refused(wrong, problem):
+    with pytest.raises(ValueError, match=problem):
+        bootstrap_interval(np.ones(2), np.zeros(2), generator=np.random.default_rng(0), **wrong)

@@ -33,6 +33,16 @@ def test_somebody_without_a_number_has_no_items():
     assert [items.tolist() for items in grouped.of_each(np.array([4, NO_USER]))] == [[2], []]
 
 
+@pytest.mark.parametrize("number", [-2, 5])
+def test_items_of_a_user_out_of_range_are_nobodys(number):
+    grouped = ItemsByUser.from_pairs(np.array([0, 4]), np.array([1, 2]), num_users=5)
+
+    with pytest.raises(ValueError, match=rf"user number {number} is outside -1\.\.4"):
+        grouped.of(number)
+    with pytest.raises(ValueError, match="they must be integers"):
+        grouped.of_each(np.array([0.0]))
+
+
 @pytest.mark.parametrize(
     ("users", "items", "problem"),
     [

@@ -77,3 +77,19 @@ def test_what_was_seen_must_have_a_place_among_the_scores(users, problem):
 
     with pytest.raises(ValueError, match=problem):
         rank_users(lambda some: np.zeros((len(some), 4)), np.array(users), seen=seen, k=2)
+
+
+@pytest.mark.parametrize(("limits", "problem"), [({"k": 0}, "k is 0"), ({"k": 1, "batch": -1}, "batch is -1")])
+def test_lists_and_batches_have_an_item_and_a_user_at_least(limits, problem):
+    nothing = ItemsByUser.from_pairs(np.array([], dtype=int), np.array([], dtype=int), num_users=1)
+
+    with pytest.raises(ValueError, match=problem):
+        rank_users(lambda users: np.zeros((len(users), 2)), np.array([0]), seen=nothing, **limits)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint32, np.bool_])
+def test_counts_are_ranked_as_any_score_is(kind):
+    seen = ItemsByUser.from_pairs(np.array([0]), np.array([0]), num_users=1)
+    counts = np.array([[1, 0, 1]], dtype=kind)
+
+    assert rank_users(lambda users: counts, np.array([0]), seen=seen, k=2).tolist() == [[2, 1]]

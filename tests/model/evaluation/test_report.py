@@ -122,3 +122,15 @@ def test_a_user_that_nobody_knows_is_refused(number):
     test = ItemsByUser.from_pairs(np.arange(3), np.arange(3), num_users=3)
     with pytest.raises(ValueError, match=r"outside 0\.\.2"):
         evaluate(lambda users: np.zeros((len(users), 3)), test, users=np.array([number]))
+
+
+def test_a_batch_of_nobody_is_refused():
+    with pytest.raises(ValueError, match="batch is -1"):
+        evaluate(lambda users: np.zeros((len(users), 2)), by_user([(0, 1)], 1), batch=-1)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint32])
+def test_counts_are_judged_as_any_score_is(kind):
+    report = evaluate(lambda users: np.array([[2, 1, 0]], dtype=kind), by_user([(0, 0)], 1))
+
+    assert report.reciprocal_rank.tolist() == report.ndcg.tolist() == [1]

@@ -155,3 +155,13 @@ def test_rmse_is_the_root_of_the_mean_squared_difference() -> None:
 def test_rmse_without_ratings_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="no ratings"):
         rmse_score(Table([[1]]), Interactions([0], [0]))
+
+
+def test_training_items_come_last_among_whole_numbers_too() -> None:
+    class Counts(Table):
+        def predict(self, user_ids: Any, item_ids: ArrayLike | None = None) -> Any:
+            return super().predict(user_ids, item_ids).astype(np.int64)
+
+    model, test, train = Counts([[3, 2, 1]]), Interactions([0], [1], num_items=3), Interactions([0], [0])
+    assert mrr_score(model, test, train).tolist() == [1]
+    assert precision_recall_score(model, test, train, k=1)[0].tolist() == [1]

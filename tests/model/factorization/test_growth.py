@@ -127,3 +127,14 @@ def test_what_cannot_grow_says_why() -> None:
     own.fit(FEW)
     with pytest.raises(ValueError, match="a representation has its own size"):
         own.grow(num_users=7)
+
+
+def test_an_optimizer_that_keeps_more_than_one_number_an_entry_is_refused_before_anything_has_changed() -> None:
+    model = made("bpr", optimizer_func=torch.optim.Adafactor)
+    model.fit(FEW)
+    before, seed = tables(model), model._seed
+    with pytest.raises(ValueError, match=r"Adafactor keeps row_var of shape \(6, 1\) for a table of shape"):
+        model.grow(num_users=7)
+    assert model._seed == seed
+    assert all(torch.equal(values, before[name]) for name, values in tables(model).items())
+    model.fit(FEW)

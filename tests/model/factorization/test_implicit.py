@@ -416,3 +416,9 @@ def test_a_copy_of_a_model_is_independent(copied: Callable[[Any], ImplicitFactor
     assert len(model.loss_history) == 2
     for now, then in zip(tables(model), before, strict=True):
         assert np.array_equal(now, then)
+
+
+def test_arrays_that_run_backwards_are_ids_as_any() -> None:
+    model = ImplicitFactorizationModel(n_iter=1, random_state=1)
+    model.fit(Interactions([0, 1, 1], [0, 1, 2]))
+    assert model.predict(0, np.arange(3)[::-1]).tolist() == model.predict(0)[::-1].tolist()

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from model import ImplicitFactorizationModel, Interactions
 from model.factorization.representations import BilinearNet
 
 
@@ -84,6 +85,26 @@ def test_a_layer_that_returns_several_vectors_for_an_id_is_refused() -> None:
     net = BilinearNet(6, 9, 4, user_embedding_layer=nn.Sequential(nn.Embedding(6, 8), nn.Unflatten(1, (2, 4))))
     with pytest.raises(ValueError, match=r"returned shape \(1, 2, 4\), it must be \(B, D\) or \(B, 1, D\)"):
         net(torch.tensor([0]), torch.tensor([0]))
+
+
+@pytest.mark.parametrize(("users", "items", "problem"), [(5, 4, "5 users, the interactions have 6"), (6, 3, "3 items")])
+def test_a_net_that_is_too_small_is_refused_before_anything_has_changed(users: int, items: int, problem: str) -> None:
+    model = ImplicitFactorizationModel(representation=BilinearNet(users, items, 2), n_iter=1, random_state=1)
+    with pytest.raises(ValueError, match=f"the representation has {problem}"):
+        model.fit(Interactions([0, 5], [0, 3]))
+    model.fit(Interactions([0, 4], [0, 2]))
+    assert np.isfinite(model.predict(0)).all()
+
+
+def test_a_table_that_is_called_as_what_other_nets_compute_is_no_method() -> None:
+    class Own(BilinearNet):
+        def __init__(self) -> None:
+            super().__init__(2, 2, 3)
+            self.user_vectors = self.user_embeddings
+
+    model = ImplicitFactorizationModel(representation=Own(), n_iter=1, random_state=1)
+    model.fit(Interactions([0, 1], [0, 1]))
+    assert model.user_vectors.shape == (2, 3)
 
 
 def test_sparse_reaches_all_four_tables() -> None:
