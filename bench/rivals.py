@@ -6,6 +6,7 @@ Popularity with a half-life, a user's own repeats, item neighbours, EASE, and iA
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ from model.evaluation import TemporalSplit, temporal_split
 from model.interactions import Interactions
 
 SHARES_OF_SPAN = tuple(2.0**-power for power in range(1, 11))
+NO_IMPLICIT = "the package implicit is not installed (pip install -e '.[bench]')"
 Settings = Mapping[str, float | None]
 
 
@@ -46,7 +48,7 @@ class IALS:
             from implicit.cpu.als import AlternatingLeastSquares
             from threadpoolctl import threadpool_limits
         except ImportError:
-            raise SystemExit("iALS needs the package implicit: pip install 'likewise[bench]'") from None
+            raise SystemExit(f"iALS: {NO_IMPLICIT}") from None
         matrix = interactions.tocsr()
         matrix.data = np.ones(matrix.nnz, dtype=np.float32)
         # Its own threads and those of BLAS would fight over the cores.
@@ -75,8 +77,9 @@ def tuned_rivals(earlier: Interactions, *, wanted: Sequence[str] = ()) -> Iterat
     popular = tuned(Family("popular lately", Popularity, half_lives, ordered=True), before, earlier)
     yield popular
     strangers_I = {repeats: method.scores(np.array([-1]))[0] for repeats, method in popular.items()}
+    missing = left_out(earlier)
     for family in families(earlier):
-        if not wanted or family.label in wanted:
+        if family.label in wanted or (not wanted and family.label not in missing):
             found = tuned(family, before, earlier)
             yield {
                 repeats: method._replace(scores=for_everyone(method.scores, strangers_I[repeats]))
@@ -85,8 +88,8 @@ def tuned_rivals(earlier: Interactions, *, wanted: Sequence[str] = ()) -> Iterat
 
 
 def families(earlier: Interactions) -> list[Family]:
-    """The rivals beside popularity; EASE only where its matrix is held."""
-    found = [
+    """The rivals beside popularity."""
+    return [
         Family("popular ever", Popularity, [{"half_life": None}]),
         Family("own repeats", OwnRepeats, spans(earlier, SHARES_OF_SPAN), ordered=True),
         Family(
@@ -105,7 +108,16 @@ def families(earlier: Interactions) -> list[Family]:
             ],
         ),
     ]
-    return [each for each in found if each.label != "EASE" or earlier.num_items <= MOST_ITEMS]
+
+
+def left_out(earlier: Interactions) -> dict[str, str]:
+    """Rivals that are not fitted unless they are named, and why."""
+    missing = {}
+    if earlier.num_items > MOST_ITEMS:
+        missing["EASE"] = f"{earlier.num_items:,} items are more than its limit of {MOST_ITEMS:,}"
+    if find_spec("implicit") is None:
+        missing["iALS"] = NO_IMPLICIT
+    return missing
 
 
 def spans(earlier: Interactions, shares: Sequence[float]) -> list[Settings]:

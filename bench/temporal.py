@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from bench.data import DataParser, drawn_users, load, some_rows
 from bench.methods import Method
 from bench.policy import fitted
-from bench.rivals import tuned_rivals
+from bench.rivals import left_out, tuned_rivals
 from model.evaluation import Report, TemporalSplit, Window, bootstrap_interval, temporal_split
 from model.interactions import Interactions
 
@@ -94,6 +94,8 @@ def compare(
     counts = f"{len(np.unique(interactions.user_ids)):,} users x {len(np.unique(interactions.item_ids)):,} items"
     yield f"\n### {name}: {counts}, {len(interactions):,} rows"
     yield f"\nThe newest {split.fraction:.0%} are judged; {split.repeats_share:.1%} of them are repeats."
+    if not rivals:
+        yield from (f"\n{label} is left out: {reason}." for label, reason in left_out(split.earlier).items())
     sheets = [Sheet(split, repeats=repeats) for repeats in PROTOCOLS]
     rivals_judged: list[str] = []
     policies: list[str] = []

@@ -23,6 +23,7 @@ import numpy as np
 
 from bench.data import DataParser, load_train, some_rows
 from bench.published import scored_pairs
+from bench.rivals import NO_IMPLICIT
 from model.evaluation import ItemsByUser, evaluate
 from model.factorization.implicit import ImplicitFactorizationModel
 from model.interactions import Interactions
@@ -58,7 +59,10 @@ def ours(train: Interactions, *, threads: int, rate: float, penalty: float) -> I
 
 def theirs(train: Interactions, *, threads: int, rate: float, penalty: float) -> Any:  # noqa: ANN401 - it has no types
     """The same of `implicit`: one of its columns is the item's bias."""
-    from implicit.cpu.bpr import BayesianPersonalizedRanking
+    try:
+        from implicit.cpu.bpr import BayesianPersonalizedRanking
+    except ImportError:
+        raise SystemExit(NO_IMPLICIT) from None
 
     matrix = train.tocsr().astype(np.float32)
     matrix.data[:] = 1

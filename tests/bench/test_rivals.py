@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
+import pytest
 
 from bench.methods import for_everyone
-from bench.rivals import Family, families, in_words, smoothed, spans, tuned, tuned_rivals
+from bench.rivals import Family, in_words, left_out, smoothed, spans, tuned, tuned_rivals
 from model import Interactions
 from model.evaluation import temporal_split
 
@@ -71,10 +74,17 @@ def test_settings_read_as_words():
     assert in_words({"half_life": None}) == "half_life=none"
 
 
-def test_a_catalogue_too_large_for_ease_has_the_other_rivals():
-    labels = [family.label for family in families(Interactions([0], [0], num_items=10**6))]
+def test_a_rival_that_cannot_be_fitted_is_left_out_with_a_reason(monkeypatch):
+    monkeypatch.setitem(sys.modules, "implicit", None)
 
-    assert labels == ["popular ever", "own repeats", "item-kNN", "iALS"]
+    reasons = left_out(Interactions([0], [0], num_items=10**6))
+    judged = [found[False].label for found in tuned_rivals(log())]
+
+    assert reasons["EASE"] == "1,000,000 items are more than its limit of 20,000"
+    assert "implicit is not installed" in reasons["iALS"]
+    assert judged == ["popular lately", "popular ever", "own repeats", "item-kNN", "EASE"]
+    with pytest.raises(SystemExit, match="iALS: the package implicit is not installed"):
+        list(tuned_rivals(log(), wanted=["iALS"]))
 
 
 def test_popularity_is_always_judged():
