@@ -31,6 +31,7 @@ def test_the_two_groups_of_a_draw_are_apart_and_have_both_a_history_and_somethin
         assert not {(user, item) for item in relevant.tolist()} & history
 
 
+@pytest.mark.slow
 def test_users_of_a_clear_taste_are_folded_in_as_well_as_they_are_trained(interactions):
     found, config = task(interactions, draws=1, most_users=8), TrainingConfig(embedding_dim=4, n_iter=60)
 

@@ -32,6 +32,7 @@ def test_the_evaluation_and_the_baselines_load_without_torch_or_scipy() -> None:
     assert not loaded & {"torch", "scipy"}
 
 
+@pytest.mark.slow
 def test_the_model_brings_torch_when_it_is_asked_for() -> None:
     assert "torch" in modules_after("from model import ImplicitFactorizationModel")
 

@@ -184,6 +184,7 @@ def test_giving_up_is_possible_between_batches():
         World(wanted=lately).chosen(NOISE, check=give_up)
 
 
+@pytest.mark.slow
 def test_a_group_of_its_own_mind_gets_a_beta_of_its_own():
     # Users with one item, though they chose it 25 times, follow popularity, which is not of their taste; users with
     # four follow their own.

@@ -16,6 +16,7 @@ OFFLINE = {
 }
 
 
+@pytest.mark.slow
 def test_a_store_with_other_data_is_left_alone(tmp_path: Path) -> None:
     likewise = CommandLine(tmp_path, OFFLINE)
     (tmp_path / "a.csv").write_text("user_id,item_id\nann,alien\n")

@@ -12,6 +12,7 @@ import pytest
 from tests.command_line import ROOT, CommandLine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_trainer_ends_with_0_on_a_signal(tmp_path: Path, number: signal.Signals) -> None:
     likewise = CommandLine(tmp_path)

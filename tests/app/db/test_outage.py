@@ -58,6 +58,7 @@ def refused_after(writer: InteractionWriter) -> float:
     return time.monotonic() - started
 
 
+@pytest.mark.slow
 def test_uploads_go_on_by_themselves_after_the_server_was_stopped_killed_or_hung(
     server: PostgresServer, writer: InteractionWriter
 ) -> None:

@@ -62,6 +62,7 @@ def test_a_row_that_reopens_its_quotes_more_often_than_it_has_cells_is_given_up(
     assert found[:8] == [(n, n, UNCLOSED) for n in range(1, 9)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ['"ann,1\n', 'x","\n', 'ann,"""b\n'])
 def test_each_line_is_read_a_few_times_at_most_however_many_are_bad(line: str) -> None:
     lines = 200_000

@@ -158,6 +158,7 @@ def test_a_missing_column_refuses_the_file_instead_of_each_row(
         load_items(written(tmp_path / "a.csv", "title\na\n"), sqlite_store, "skip")
 
 
+@pytest.mark.slow
 def test_progress_reaches_the_end_of_the_file(sqlite_store: Store, tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", "user_id,item_id\n" + "".join(f"u{n},i\n" for n in range(25_000)))
     told: list[tuple[Phase, int, int, int]] = []

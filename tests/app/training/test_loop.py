@@ -254,6 +254,7 @@ def test_a_fit_that_fails_leaves_a_row_that_says_why_and_no_new_try_at_once(
         assert models.active(connection) is None
 
 
+@pytest.mark.slow
 def test_after_a_restore_of_an_older_copy_the_trainer_trains_by_itself(
     store: Store, hurried: Settings, snapshots: SnapshotStore, fill: Fill
 ) -> None:

@@ -38,6 +38,7 @@ def run(settings: Settings, store: Store, snapshots: SnapshotStore, **changed: A
     return run_training(settings, store, claimed(settings, store), snapshots=snapshots, **arguments)
 
 
+@pytest.mark.slow
 def test_the_published_policy_tells_planted_groups_apart(
     sqlite_store: Store, settings: Settings, snapshots: SnapshotStore, fill: Fill
 ) -> None:

@@ -115,6 +115,7 @@ def circles() -> tuple[Interactions, Interactions]:
     return train, test
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_held_back_items_are_ranked_far_above_where_an_untrained_model_has_them(loss: str, sparse: bool) -> None:

@@ -113,6 +113,7 @@ def test_a_fit_follows_the_plain_reference(loss: str) -> None:
     assert model.loss_history == pytest.approx(history, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize(
     ("loss", "high", "low"), [("regression", 4.5, 1.5), ("poisson", 6.0, 1.0), ("logistic", 1.0, -1.0)]

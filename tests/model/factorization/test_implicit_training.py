@@ -25,6 +25,7 @@ def random_interactions(count: int, num_users: int = 6, num_items: int = 9) -> I
 POPULAR = {"negatives": "popularity"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [{}, {"sparse": True}, {"exclude_positives": True}, POPULAR, POPULAR | {"exclude_positives": True}],
