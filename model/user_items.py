@@ -38,8 +38,7 @@ class UserItems:
         counted = np.ones(len(interactions)) if interactions.weights is None else checked_weights(interactions.weights)
         said = counted > 0
         pairs, pair_of_N = _pairs(interactions, said)
-        # 1 + a weight that has decayed for long is 1, and a user with no other would have no vector.
-        weights = np.log1p(np.bincount(pair_of_N, weights=counted[said], minlength=len(pairs))) / np.log(2)
+        weights = damped(np.bincount(pair_of_N, weights=counted[said], minlength=len(pairs)))
         times = np.zeros(len(pairs))
         if interactions.timestamps is not None:
             times[:] = -np.inf
@@ -73,6 +72,15 @@ class UserItems:
         newest = np.zeros(len(self))
         newest[filled] = np.maximum.reduceat(self.times, self.indptr[:-1][filled])
         return self.weights * np.exp2((self.times - np.repeat(newest, self.sizes)) / half_life)
+
+
+def damped(weights: NDArray[Any]) -> NDArray[np.float64]:
+    """log2(1 + w): how much a pair says whose interactions weigh w together; also a w that 1 + w would lose.
+
+    A user of such weights alone would have no vector otherwise.
+    """
+    found: NDArray[np.float64] = np.log1p(weights) / np.log(2)
+    return found
 
 
 def own_counts(

@@ -17,6 +17,7 @@ from app.db import interactions
 from app.db.engine import Store
 from app.db.feed import adopt_restored, holds_foreign
 from app.db.watermark import Watermark
+from model.user_items import damped
 
 # One short read of the store: long reads hold back its clean-up and, with them, everybody's writes.
 RANGE_ROWS = 20_000
@@ -158,7 +159,7 @@ def pairs(rows: Positives) -> Pairs:
     item_keys, items = np.unique(rows.item_keys, return_inverse=True)
     width = max(len(item_keys), 1)
     found, row_of = np.unique(users * width + items, return_inverse=True)
-    weights = np.log1p(np.bincount(row_of, weights=rows.weights, minlength=len(found))) / np.log(2)
+    weights = damped(np.bincount(row_of, weights=rows.weights, minlength=len(found)))
     if len(found):
         weights /= weights.mean()
     return Pairs(user_keys, item_keys, found // width, found % width, weights.astype(np.float32))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,10 +28,11 @@ def compiled(function: Function) -> Function:
     makes its own. Sums may be taken in another order than written (fastmath), so that they can be vectorised.
     """
     made: Function
-    with suppress(RuntimeError):
+    try:
         made = njit(cache=True, **_OPTIONS)(function)
-        return made
-    made = njit(**_OPTIONS)(function)
+    except RuntimeError:
+        # numba's way to say that there is no such place.
+        made = njit(**_OPTIONS)(function)
     return made
 
 
