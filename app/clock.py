@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 MICROSECONDS = 1_000_000
 DAY_US = 86_400 * MICROSECONDS
@@ -25,5 +26,12 @@ def to_rfc3339(us: int) -> str:
 
     Raises: OverflowError outside the years 1 to 9999.
     """
-    moment = _EPOCH + timedelta(microseconds=us)
-    return moment.isoformat(timespec="microseconds" if us % MICROSECONDS else "seconds").replace("+00:00", "Z")
+    second, fraction = divmod(us, MICROSECONDS)
+    text = _to_the_second(second)
+    return f"{text}.{fraction:06d}Z" if fraction else f"{text}Z"
+
+
+@lru_cache(maxsize=64)
+def _to_the_second(second: int) -> str:
+    """Kept: what is told of now is of the same second over and over."""
+    return (_EPOCH + timedelta(seconds=second)).replace(tzinfo=None).isoformat(timespec="seconds")

@@ -131,6 +131,11 @@ def unknown_user() -> ApiError:
     return ApiError(404, "unknown_user", "there is no interaction of this user")
 
 
+def unknown_item() -> ApiError:
+    """404: nothing ever named this item, or it was deleted."""
+    return ApiError(404, "unknown_item", "no record and no interaction names this item, or it was deleted")
+
+
 def unknown_event() -> ApiError:
     """404: no stored interaction carries this event_id."""
     return ApiError(404, "unknown_event", "no stored interaction carries this event_id")

@@ -7,6 +7,8 @@ systems would not agree on its text.
 
 from __future__ import annotations
 
+import os
+import random
 import re
 from typing import Annotated
 from urllib.parse import unquote_to_bytes
@@ -21,6 +23,15 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BROKEN_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _MAX_INTEGER = 10**MAX_ID_LENGTH
+
+
+# Unique, not secret: seeded anew in every process, and thirty times as fast as asking the system for each.
+_random = random.Random(os.urandom(32))  # noqa: S311
+
+
+def new_id() -> str:
+    """A new id of our own: 32 hexadecimal digits that no other process gives."""
+    return f"{_random.getrandbits(128):032x}"
 
 
 class InvalidId(ValueError):

@@ -17,6 +17,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     PlainValidator,
     TypeAdapter,
     ValidationError,
@@ -44,6 +45,12 @@ _RFC3339 = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(?:\.(\d+))?(?:([Zz])|([+-])(\d{2}):(\d{2}))?", re.ASCII
 )
 
+TIMESTAMP_FORMS: list[dict[str, JsonValue]] = [
+    {"type": "string", "format": "date-time"},
+    {"type": "number", "minimum": 0, "maximum": _MAX_SECONDS},
+]
+"""The two forms that a timestamp is taken in, as JSON schemas."""
+
 
 def _event_type(value: object) -> str:
     if not isinstance(value, str) or not EVENT_TYPE.fullmatch(value):
@@ -59,7 +66,11 @@ def _value(value: object) -> float:
     return float(value)  # type: ignore[arg-type]  # a number by the lines above
 
 
-def _timestamp(value: object, info: ValidationInfo) -> int:
+def timestamp_us(value: object) -> int:
+    """The moment that a JSON value means, in microseconds since the epoch; it may lie in the future.
+
+    Raises: PydanticCustomError for what is no timestamp, or one before 1970.
+    """
     if isinstance(value, str):
         moment = _from_text(value)
     elif type(value) in (int, float):
@@ -68,6 +79,11 @@ def _timestamp(value: object, info: ValidationInfo) -> int:
         raise PydanticCustomError("timestamp_type", "a timestamp is RFC 3339 text or a number of seconds since 1970")
     if moment < 0:
         raise PydanticCustomError("timestamp_past", "a timestamp before 1970 is refused: it is nearly always a mistake")
+    return moment
+
+
+def _timestamp(value: object, info: ValidationInfo) -> int:
+    moment = timestamp_us(value)
     now_us: int = info.context["now_us"]  # type: ignore[index]  # `_read` always gives one
     if moment > now_us + DAY_US:
         raise PydanticCustomError("timestamp_future", "a timestamp is at most one day ahead of the service's clock")
@@ -128,6 +144,14 @@ def _context(value: object) -> str:
     return text
 
 
+EventType = Annotated[
+    str, PlainValidator(_event_type), WithJsonSchema({"type": "string", "pattern": "^[a-z0-9_.-]{1,64}$"})
+]
+EventValue = Annotated[
+    float, PlainValidator(_value), WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": MAX_VALUE})
+]
+
+
 class InteractionRow(BaseModel):
     """One thing that a user did with an item."""
 
@@ -135,23 +159,12 @@ class InteractionRow(BaseModel):
 
     user_id: ExternalId = Field(description="Who; needs no registration.")
     item_id: ExternalId = Field(description="With what; needs no registration.")
-    event_type: Annotated[
-        str, PlainValidator(_event_type), WithJsonSchema({"type": "string", "pattern": "^[a-z0-9_.-]{1,64}$"})
-    ] = Field("interaction", description="What was done, for example click or purchase.")
-    value: Annotated[
-        float, PlainValidator(_value), WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": MAX_VALUE})
-    ] = Field(1.0, description="How much it counts: a quantity, a share watched.")
+    event_type: EventType = Field("interaction", description="What was done, for example click or purchase.")
+    value: EventValue = Field(1.0, description="How much it counts: a quantity, a share watched.")
     timestamp: Annotated[
         int | None,
         PlainValidator(_timestamp),
-        WithJsonSchema(
-            {
-                "anyOf": [
-                    {"type": "string", "format": "date-time"},
-                    {"type": "number", "minimum": 0, "maximum": _MAX_SECONDS},
-                ]
-            }
-        ),
+        WithJsonSchema({"anyOf": TIMESTAMP_FORMS}),
     ] = Field(None, description="When: RFC 3339 with an offset, or seconds since 1970. Default: the time received.")
     event_id: ExternalId | None = Field(None, description="Makes retries safe: the same one again changes nothing.")
     recommendation_id: ExternalId | None = Field(None, description="The list that led here.")

@@ -9,31 +9,34 @@ from typing import Any
 
 import structlog
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from app.api import (
     docs,
     interactions,
+    items,
     models,
     openapi,
     predictions,
-    problems,
     recommendations,
     service,
     trainings,
     users,
 )
 from app.api.context import RequestContext
-from app.api.operations import Operation, routes
+from app.api.operations import Operation
+from app.api.routing import Dispatcher
 from app.clock import DAY_US, Clock, now_us
 from app.db.engine import StoreUnavailable, open_store
 from app.db.migrate import ensure_schema
 from app.db.writer import InteractionWriter
-from app.live.history import History, SeenRule
+from app.live.history import History
 from app.live.live_model import LiveModel
 from app.live.refresher import Refresher
+from app.live.seen import SeenRule
 from app.rate_limit import RateLimiter
 from app.readiness import StoreProbe
-from app.recommend import Recommender
+from app.recommend import Recommender, SharedRanking
 from app.security import KeyRing
 from app.settings import HIDE, Settings
 from app.snapshots import SnapshotStore
@@ -44,10 +47,22 @@ _log = structlog.get_logger(__name__)
 
 _DEFAULT_HALF_LIFE_DAYS = 30.0
 _DRAIN_SECONDS = 20.0
+_REPEATS = {"auto": None, "include": True, "exclude": False}
 
 
 class Service(FastAPI):
-    """FastAPI's shell around our own routes; its document is the one made from the operations."""
+    """FastAPI's shell around our own operations: the lifespan is its, requests go straight to them.
+
+    Its document is the one made from the operations.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Any request, and the lifespan."""
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        scope["app"] = self
+        await self.state.entry(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """OpenAPI 3.1."""
@@ -57,7 +72,7 @@ class Service(FastAPI):
 
 def operations() -> list[Operation]:
     """Everything that the service can be asked."""
-    nouns = (interactions, users, recommendations, predictions, trainings, models, service, docs)
+    nouns = (interactions, items, users, recommendations, predictions, trainings, models, service, docs)
     return [operation for noun in nouns for operation in noun.operations]
 
 
@@ -82,9 +97,7 @@ def create_app(settings: Settings, *, loopback: bool = True, clock: Clock = now_
     declared = operations()
     app.state.likewise = state
     app.state.openapi = openapi.document(declared, version=VERSION)
-    app.router.routes.extend(routes(declared))
-    app.add_middleware(RequestContext, closing=lambda: state.shutting_down)
-    problems.install(app)
+    app.state.entry = RequestContext(Dispatcher(declared), closing=lambda: state.shutting_down)
     return app
 
 
@@ -100,6 +113,7 @@ def _state(settings: Settings, *, loopback: bool, clock: Clock) -> AppState:
         store, snapshots, history, live, refresh_seconds=settings.refresh_seconds, on_keys=keyring.replace
     )
     writer = InteractionWriter(store, on_commit=history.apply)
+    recommender = Recommender(history, live, clock=clock, repeats_included=_REPEATS[settings.repeats])
     return AppState(
         settings=settings,
         clock=clock,
@@ -112,7 +126,8 @@ def _state(settings: Settings, *, loopback: bool, clock: Clock) -> AppState:
         keyring=keyring,
         rate_limiter=RateLimiter(settings.rate_limit_per_second),
         probe=StoreProbe(store),
-        recommender=Recommender(history, live, clock=clock, repeats_included=settings.repeats == "include"),
+        recommender=recommender,
+        sharing=SharedRanking(recommender),
     )
 
 
@@ -136,6 +151,7 @@ def _start(state: AppState) -> None:
 
 
 def _stop(state: AppState) -> None:
+    state.sharing.close()
     state.writer.stop(_DRAIN_SECONDS)
     state.refresher.stop()
     state.store.dispose()

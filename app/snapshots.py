@@ -79,7 +79,7 @@ class SnapshotStore:
         snapshot_folder = self.folder("model", folder)
         snapshot = load_snapshot(snapshot_folder, kind="model", store_id=store_id, verify=verify)
         try:
-            return ServedModel.from_arrays(snapshot.arrays), snapshot
+            return ServedModel.from_arrays(snapshot.arrays, snapshot.facts), snapshot
         except ValueError as error:
             raise SnapshotError(snapshot_folder, "arrays", str(error)) from error
 

@@ -14,7 +14,7 @@ from app.live.live_model import LiveModel
 from app.live.refresher import Refresher
 from app.rate_limit import RateLimiter
 from app.readiness import StoreProbe
-from app.recommend import Recommender
+from app.recommend import Recommender, SharedRanking
 from app.security import KeyRing
 from app.settings import Settings
 from app.snapshots import SnapshotStore
@@ -40,6 +40,7 @@ class AppState:
     rate_limiter: RateLimiter
     probe: StoreProbe
     recommender: Recommender
+    sharing: SharedRanking
     shutting_down: bool = False
 
 

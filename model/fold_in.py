@@ -111,24 +111,27 @@ class FoldIn:
 
     def contributions(
         self,
-        item_vectors: NDArray[np.float32],
-        items: NDArray[np.int64],
+        history: NDArray[np.float32],
         weights: NDArray[np.float64],
         *,
-        explained: NDArray[np.int64],
+        explained: NDArray[np.float32],
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """How <x, q_i> of k items comes about: shares of the n items of the history, and the rest.
 
         share of j = length * w_j / sum(w) * <A q_j, q_i> / |y|,   rest = length * <a, q_i> / |y|
 
+        Args:
+            history: vectors of the history's items, float32, shape (n, D).
+            weights: decayed already, shape (n,).
+            explained: vectors of the items to be explained, float32, shape (k, D).
         Returns: float64, shapes (k, n) and (k,). Their sum over n, plus the rest, is <x, q_i>.
         """
-        history = item_vectors[items].astype(np.float64) * (weights / weights.sum())[:, np.newaxis]
-        matrix, offset = self._of_size(len(items))
-        mapped = history @ matrix.astype(np.float64)
+        weighted = history.astype(np.float64) * (weights / weights.sum())[:, np.newaxis]
+        matrix, offset = self._of_size(len(history))
+        mapped = weighted @ matrix.astype(np.float64)
         length = float(np.linalg.norm(mapped.sum(axis=0) + offset))
         scale = self.length / length if length > SHORTEST else 0.0
-        vectors = item_vectors[explained].astype(np.float64)
+        vectors = explained.astype(np.float64)
         return scale * vectors @ mapped.T, scale * vectors @ offset.astype(np.float64)
 
     def _of_size(self, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -1,4 +1,4 @@
-"""What users did, apart from any model version: who, which items, what and when, and the names of all of them.
+"""What users did, apart from any model version: who, which items, what and when, and the items as they were then.
 
 One compressed-sparse-row table by the store's keys. It is pure arrays, so it is stored as a snapshot and memory-mapped.
 
@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.vocabulary import StringTable, Vocabulary
+from model import item_table
+from model.item_table import ItemTable
+from model.vocabulary import Vocabulary
 
 EventCodes = NDArray[np.uint8] | NDArray[np.uint16]
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "user_keys": ("int64",),
-    "item_keys": ("int64",),
     "indptr": ("int64",),
     "item_positions": ("int32",),
     "event_codes": ("uint8", "uint16"),
@@ -29,8 +30,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 }
 STORED_ARRAYS = (
     *COLUMNS,
-    *(f"{part}_{name}" for part in ("users", "items") for name in ("blob", "offsets", "hashes", "order")),
-    *(f"titles_{name}" for name in ("blob", "offsets")),
+    *(f"users_{name}" for name in ("blob", "offsets", "hashes", "order")),
+    *(f"items_{name}" for name in item_table.STORED_ARRAYS),
 )
 
 
@@ -50,11 +51,9 @@ class Histories:
     Args:
         user_keys: the store's keys, strictly ascending, int64, shape (U,).
         users: the users' ids, in the order of user_keys.
-        item_keys: the store's keys, strictly ascending, int64, shape (I,).
-        items: the items' ids, in the order of item_keys.
-        titles: the items' titles, in the order of item_keys; "" for none.
+        items: all items there were, those without interactions too.
         indptr: the interactions of user u are rows indptr[u] to indptr[u + 1], int64, shape (U + 1,).
-        item_positions: row of item_keys, int32, shape (N,).
+        item_positions: row of `items`, int32, shape (N,).
         event_codes: index into event_types, uint8 or uint16, shape (N,).
         event_types: names of the event types.
         times_us: when it happened, microseconds since the epoch, int64, shape (N,).
@@ -64,9 +63,7 @@ class Histories:
 
     user_keys: NDArray[np.int64]
     users: Vocabulary
-    item_keys: NDArray[np.int64]
-    items: Vocabulary
-    titles: StringTable
+    items: ItemTable
     indptr: NDArray[np.int64]
     item_positions: NDArray[np.int32]
     event_codes: EventCodes
@@ -79,19 +76,15 @@ class Histories:
             array = getattr(self, name)
             if array.ndim != 1 or array.dtype.name not in dtypes:
                 raise ValueError(f"{name} must be one-dimensional {' or '.join(dtypes)}, not {array.dtype}")
-        for name in ("user_keys", "item_keys"):
-            keys = getattr(self, name)
-            if (keys[1:] <= keys[:-1]).any():
-                raise ValueError(f"{name} must be strictly ascending")
+        if (self.user_keys[1:] <= self.user_keys[:-1]).any():
+            raise ValueError("user_keys must be strictly ascending")
         if not len(self.users) == len(self.user_keys) == len(self.indptr) - 1:
             raise ValueError("user_keys, users and indptr do not have the same number of users")
-        if not len(self.item_keys) == len(self.items) == len(self.titles):
-            raise ValueError("item_keys, items and titles do not have the same number of items")
         if not len(self.item_positions) == len(self.event_codes) == len(self.times_us) == len(self.values):
             raise ValueError("item_positions, event_codes, times_us and values do not have the same length")
         if self.indptr[0] != 0 or self.indptr[-1] != len(self) or (self.indptr[1:] < self.indptr[:-1]).any():
             raise ValueError(f"indptr must rise from 0 to the {len(self)} interactions")
-        _check_below("item_positions", self.item_positions, len(self.item_keys))
+        _check_below("item_positions", self.item_positions, len(self.items))
         _check_below("event_codes", self.event_codes, len(self.event_types))
 
     @classmethod
@@ -105,8 +98,7 @@ class Histories:
         values: NDArray[np.floating[Any]],
         event_types: Sequence[str],
         user_ids: Mapping[int, str],
-        item_ids: Mapping[int, str],
-        titles: Mapping[int, str],
+        items: ItemTable,
     ) -> Histories:
         """Group interactions by user.
 
@@ -118,15 +110,14 @@ class Histories:
             values: shape (N,).
             event_types: names of the event types, at most 65,536.
             user_ids: id of every user key; users without interactions may be among them.
-            item_ids: id of every item key; items without interactions may be among them.
-            titles: title by item key, for the items that have one.
+            items: every item; items without interactions may be among them.
         Raises: ValueError for a key without an id, an event code without a name, or lengths that disagree.
         """
         if not len(user_keys) == len(item_keys) == len(event_codes) == len(times_us) == len(values):
             raise ValueError("user_keys, item_keys, event_codes, times_us and values do not have the same length")
-        all_users, all_items = _sorted_keys(user_ids), _sorted_keys(item_ids)
+        all_users = np.sort(np.fromiter(user_ids, dtype=np.int64, count=len(user_ids)))
         user_rows = _positions(all_users, user_keys, "user")
-        item_rows = _positions(all_items, item_keys, "item")
+        item_rows = _positions(items.keys, item_keys, "item")
         _check_below("event_codes", event_codes, len(event_types))
         # Stable: the rows of a user stay in the order of their ids.
         order = np.argsort(user_rows, kind="stable")
@@ -136,9 +127,7 @@ class Histories:
         return cls(
             user_keys=all_users,
             users=Vocabulary.from_ids(user_ids[key] for key in all_users.tolist()),
-            item_keys=all_items,
-            items=Vocabulary.from_ids(item_ids[key] for key in all_items.tolist()),
-            titles=StringTable.from_strings(titles.get(key) or "" for key in all_items.tolist()),
+            items=items,
             indptr=indptr,
             item_positions=item_rows[order].astype(np.int32),
             event_codes=codes.astype(np.uint8) if len(event_types) <= 256 else codes.astype(np.uint16),
@@ -159,8 +148,7 @@ class Histories:
             values=np.empty(0),
             event_types=(),
             user_ids={},
-            item_ids={},
-            titles={},
+            items=ItemTable.build({}),
         )
 
     @classmethod
@@ -175,8 +163,7 @@ class Histories:
         columns: dict[str, Any] = {name: arrays[name] for name in COLUMNS}
         return cls(
             users=Vocabulary.from_arrays(_with_prefix(arrays, "users")),
-            items=Vocabulary.from_arrays(_with_prefix(arrays, "items")),
-            titles=StringTable.from_arrays(_with_prefix(arrays, "titles")),
+            items=ItemTable.from_arrays(_with_prefix(arrays, "items")),
             event_types=tuple(event_types),
             **columns,
         )
@@ -184,8 +171,8 @@ class Histories:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything but the names of the event types, to be stored."""
         stored = {name: getattr(self, name) for name in COLUMNS}
-        for part, names in (("users", self.users), ("items", self.items), ("titles", self.titles)):
-            stored |= {f"{part}_{name}": array for name, array in names.arrays().items()}
+        for part, table in (("users", self.users), ("items", self.items)):
+            stored |= {f"{part}_{name}": array for name, array in table.arrays().items()}
         return stored
 
     def facts(self) -> dict[str, Any]:
@@ -201,11 +188,16 @@ class Histories:
         row = _row(self.user_keys, user_key)
         start, stop = (0, 0) if row is None else (int(self.indptr[row]), int(self.indptr[row + 1]))
         return UserHistory(
-            self.item_keys[self.item_positions[start:stop]],
+            self.items.keys[self.item_positions[start:stop]],
             self.event_codes[start:stop],
             self.times_us[start:stop],
             self.values[start:stop],
         )
+
+    def size(self, user_key: int) -> int:
+        """How many interactions a user has."""
+        row = _row(self.user_keys, user_key)
+        return 0 if row is None else int(self.indptr[row + 1] - self.indptr[row])
 
     def user_key(self, user_id: str) -> int | None:
         """The store's key of a user, or None if unknown."""
@@ -217,29 +209,10 @@ class Histories:
         row = _row(self.user_keys, user_key)
         return None if row is None else self.users.id(row)
 
-    def item_key(self, item_id: str) -> int | None:
-        """The store's key of an item, or None if unknown."""
-        row = self.items.number(item_id)
-        return None if row is None else int(self.item_keys[row])
-
-    def item_id(self, item_key: int) -> str | None:
-        """The id of an item, or None if unknown."""
-        row = _row(self.item_keys, item_key)
-        return None if row is None else self.items.id(row)
-
-    def title(self, item_key: int) -> str | None:
-        """The title of an item, or None if it is unknown or has none."""
-        row = _row(self.item_keys, item_key)
-        return None if row is None else self.titles[row] or None
-
 
 def _row(keys: NDArray[np.int64], key: int) -> int | None:
-    place = int(np.searchsorted(keys, key))
+    place = int(keys.searchsorted(key))
     return place if place < len(keys) and keys[place] == key else None
-
-
-def _sorted_keys(names: Mapping[int, str]) -> NDArray[np.int64]:
-    return np.sort(np.fromiter(names, dtype=np.int64, count=len(names)))
 
 
 def _positions(keys: NDArray[np.int64], wanted: NDArray[np.int64], noun: str) -> NDArray[np.int64]:

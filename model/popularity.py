@@ -17,6 +17,11 @@ NEWEST_SHARE = 1 / 1000
 LARGEST_SHARE = 1 / 20
 
 
+def newest_rows(count: int) -> int:
+    """How many of so many rows, one or more, are "now"."""
+    return max(1, min(max(NEWEST_ROWS, int(count * NEWEST_SHARE)), int(count * LARGEST_SHARE)))
+
+
 def settled_now(times: NDArray[Times]) -> Times:
     """About the newest time: the oldest of the newest ten rows, or of the newest thousandth where that is more.
 
@@ -26,8 +31,7 @@ def settled_now(times: NDArray[Times]) -> Times:
     Args:
         times: in any unit, shape (N,), N at least 1.
     """
-    count = len(times)
-    late = max(1, min(max(NEWEST_ROWS, int(count * NEWEST_SHARE)), int(count * LARGEST_SHARE)))
+    late = newest_rows(len(times))
     newest: Times = np.partition(times, -late)[-late]
     return newest
 

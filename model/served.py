@@ -1,12 +1,13 @@
-"""A model version as it is served: vectors, biases, recent popularity, and the score made of them.
+"""A model version as it is stored: vectors, biases, popularity, and the rules by which histories become scores.
 
-    score(u, i) = <x_u, q_i> + c_i + beta_g * log(1 + r_i),   g the group of u by the size of the history
+What is served now, with the interactions and items that came since, is `model.candidates`.
 
-Letters used for shapes: U users, I items, D dimensions, G groups, n pairs.
+Letters used for shapes: U users, I items, D dimensions, G groups, P terms of the fold-in's map.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,11 +15,61 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model import policy
-from model.ranking import exact_scores, score_error, top_k
+from model.fold_in import FoldIn, check_half_life
+from model.policy import GROUPS, Repeats
+from model.positives import HIDE, EventWeights
+from model.products import Scratch
+from model.ranking import max_norm
 
-# Rows gathered at once: bounds the memory of scoring a million pairs without slowing it down.
-BLOCK_ROWS = 16_384
+
+@dataclass(frozen=True)
+class ServedPolicy:
+    """What a version was trained with besides arrays; times in microseconds.
+
+    Attributes:
+        popularity_now_us: the moment that `popularity` counts back from; popularity_half_life_us: None counts all
+            interactions alike.
+        fold_in_length, fold_in_half_life_us: see `model.fold_in.FoldIn`.
+        repeats: None where lists leave out what their user had.
+        event_weights: of the types that have one.
+    """
+
+    popularity_now_us: float
+    popularity_half_life_us: float | None
+    fold_in_length: float
+    fold_in_half_life_us: float | None
+    repeats: Repeats | None
+    event_weights: EventWeights
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what no score can be made of."""
+        for half_life in (self.popularity_half_life_us, self.fold_in_half_life_us):
+            check_half_life(half_life)
+        if self.repeats is not None:
+            check_half_life(self.repeats.half_life)
+            if not math.isfinite(self.repeats.weight):
+                raise ValueError("the weight of repeats must be finite")
+        if not (math.isfinite(self.popularity_now_us) and 0 <= self.fold_in_length < math.inf):
+            raise ValueError("popularity_now_us and fold_in_length must be finite, the length 0 or more")
+        for name, weight in self.event_weights.items():
+            if weight != HIDE and not 0 < weight < math.inf:
+                raise ValueError(f"the weight of {name} is {weight}; it must be finite and above 0, or hide")
+
+    def facts(self) -> dict[str, Any]:
+        """Plain values that `from_facts` reads."""
+        repeats = None if self.repeats is None else dict(self.repeats._asdict())
+        return vars(self) | {"repeats": repeats, "event_weights": dict(self.event_weights)}
+
+    @classmethod
+    def from_facts(cls, facts: object) -> ServedPolicy:
+        """Raises: ValueError for anything that `facts` did not make."""
+        try:
+            given = dict(facts)  # type: ignore[call-overload]  # whatever it is: a wrong type is refused like a wrong value
+            repeats = given.pop("repeats")
+            given["repeats"] = None if repeats is None else Repeats(**repeats)
+            return cls(**given)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"the policy is not one: {error}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,15 +79,21 @@ class ServedModel:
     Args:
         user_keys: the store's keys of the users, strictly ascending, int64, shape (U,).
         item_keys: the store's keys of the items, strictly ascending, int64, shape (I,).
-        user_vectors: x, float32, shape (U, D).
+        user_vectors: x, folded in from what the training knew, float32, shape (U, D).
         user_groups: g, which of the betas a user has, uint8, shape (U,).
+        history_sizes: how many interactions of a user the training knew, int32, shape (U,).
         item_vectors: q, float32, shape (I, D).
         item_biases: c, float32, shape (I,).
         popularity: r, how often items were chosen lately, >= 0, float64, shape (I,).
-        betas: weights of the logarithm of popularity, one for each group, float64, shape (G,).
+        betas: weights of the logarithm of popularity, one for each of `model.policy.GROUPS`, float64, shape (G,).
+        fold_in_matrices: A_p one below the other, float32, shape (P * D, D).
+        fold_in_offsets: a_p, float32, shape (P, D).
+        policy: the rest.
     Attributes:
-        priors: c + beta * log(1 + r), float32, shape (G, I).
-        popular_scores: log(1 + r), float32, shape (I,); the score of an item for a user nothing is known of.
+        fold_in: the map from histories to vectors.
+        max_item_norm, max_user_norm: the largest Euclidean norms of an item's vector, and of one of a user, folded in
+            or not.
+        scratch: memory for the scores of all items.
     Raises: ValueError naming the array with a wrong shape, dtype or order, or values that could overflow a score.
     """
 
@@ -44,46 +101,57 @@ class ServedModel:
     item_keys: NDArray[np.int64]
     user_vectors: NDArray[np.float32]
     user_groups: NDArray[np.uint8]
+    history_sizes: NDArray[np.int32]
     item_vectors: NDArray[np.float32]
     item_biases: NDArray[np.float32]
     popularity: NDArray[np.float64]
     betas: NDArray[np.float64]
-    priors: NDArray[np.float32] = field(init=False, repr=False)
-    popular_scores: NDArray[np.float32] = field(init=False, repr=False)
-    _max_item_norm: float = field(init=False, repr=False)
-    _max_prior: float = field(init=False, repr=False)
+    fold_in_matrices: NDArray[np.float32]
+    fold_in_offsets: NDArray[np.float32]
+    policy: ServedPolicy
+    fold_in: FoldIn = field(init=False, repr=False)
+    max_item_norm: float = field(init=False, repr=False)
+    max_user_norm: float = field(init=False, repr=False)
+    scratch: Scratch = field(init=False, repr=False, default_factory=Scratch)
 
     def __post_init__(self) -> None:
         self._check_shapes()
-        log_popularity = np.log1p(self.popularity)
+        max_item_norm = max_norm(self.item_vectors)
+        # What a map gives has its length but for rounding.
+        max_user_norm = max(max_norm(self.user_vectors), self.policy.fold_in_length) * (1 + 1e-5)
         with np.errstate(over="ignore", invalid="ignore"):  # reported below, in words
-            made = policy.priors(self.betas, self.popularity, self.item_biases)
-            popular_scores = log_popularity.astype(np.float32)
-        max_item_norm, max_user_norm = _max_norm(self.item_vectors), _max_norm(self.user_vectors)
-        max_prior = float(np.abs(made).max(initial=0.0))
-        largest = max_user_norm * max_item_norm + max_prior
+            # Popularity grows with what comes; 40 more than its logarithm is beyond any number of interactions.
+            log_popularity = float(np.log1p(self.popularity).max(initial=0.0)) + 40
+            max_prior = float(np.abs(self.item_biases).max(initial=0.0)) + np.abs(self.betas).max() * log_popularity
+            largest = max_user_norm * max_item_norm + max_prior
         # Written so that NaN fails too.
         if not largest < float(np.finfo(np.float32).max) / 2:
             raise ValueError(
                 "user_vectors, item_vectors, item_biases or popularity hold values too large or not finite"
             )
-        made.flags.writeable = popular_scores.flags.writeable = False
-        object.__setattr__(self, "priors", made)
-        object.__setattr__(self, "popular_scores", popular_scores)
-        object.__setattr__(self, "_max_item_norm", max_item_norm)
-        object.__setattr__(self, "_max_prior", max_prior)
+        matrices = self.fold_in_matrices.reshape(-1, self.dimensions, self.dimensions)
+        policy = self.policy
+        fold_in = FoldIn(matrices, self.fold_in_offsets, policy.fold_in_length, policy.fold_in_half_life_us)
+        object.__setattr__(self, "fold_in", fold_in)
+        object.__setattr__(self, "max_item_norm", max_item_norm)
+        object.__setattr__(self, "max_user_norm", max_user_norm)
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> ServedModel:
-        """The model whose `arrays()` these are; nothing is copied. Raises ValueError naming what is wrong."""
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> ServedModel:
+        """The model whose `arrays()` and `facts()` these are; nothing is copied. Raises ValueError naming the fault."""
         missing = [name for name in ARRAY_DTYPES if name not in arrays]
         if missing:
             raise ValueError(f"missing arrays: {', '.join(missing)}")
-        return cls(**{name: arrays[name] for name in ARRAY_DTYPES})
+        policy = ServedPolicy.from_facts(facts.get("policy"))
+        return cls(**{name: arrays[name] for name in ARRAY_DTYPES}, policy=policy)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays to be stored, by name."""
         return {name: getattr(self, name) for name in ARRAY_DTYPES}
+
+    def facts(self) -> dict[str, Any]:
+        """What is stored beside the arrays."""
+        return {"policy": self.policy.facts()}
 
     @property
     def num_users(self) -> int:
@@ -99,61 +167,20 @@ class ServedModel:
 
     def user_number(self, user_key: int) -> int | None:
         """The row of a user, or None if this version does not know the user."""
-        place = int(np.searchsorted(self.user_keys, user_key))
+        place = int(self.user_keys.searchsorted(user_key))
         return place if place < self.num_users and self.user_keys[place] == user_key else None
 
     def item_numbers(self, item_keys: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows of items, int64, shape of item_keys; -1 where this version does not know the item."""
         if not self.num_items:
             return np.full(len(item_keys), -1, dtype=np.int64)
-        places = np.minimum(np.searchsorted(self.item_keys, item_keys), self.num_items - 1)
-        return np.where(self.item_keys[places] == item_keys, places, -1)
-
-    def scores(self, user_number: int, item_numbers: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-        """Scores of items for one user, float32, shape (n,). Raises IndexError for a number out of range."""
-        return self.pair_scores(np.full(len(item_numbers), user_number, dtype=np.int64), item_numbers)
-
-    def pair_scores(
-        self, user_numbers: NDArray[np.integer[Any]], item_numbers: NDArray[np.integer[Any]]
-    ) -> NDArray[np.float32]:
-        """Scores of n (user, item) pairs, float32, shape (n,). Raises IndexError for a number out of range."""
-        _check_range("user", user_numbers, self.num_users)
-        _check_range("item", item_numbers, self.num_items)
-        scores = np.empty(len(item_numbers), dtype=np.float32)
-        for start in range(0, len(scores), BLOCK_ROWS):
-            block = slice(start, start + BLOCK_ROWS)
-            users, items = user_numbers[block], item_numbers[block]
-            priors = self.priors[self.user_groups[users], items]
-            scores[block] = exact_scores(self.user_vectors[users], self.item_vectors[items], priors=priors)
-        return scores
-
-    def recommend(
-        self, user_number: int, *, k: int, excluded: NDArray[np.integer[Any]]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The k best items for a user, as `model.ranking.top_k` returns them.
-
-        Raises: IndexError for a user number out of range.
-        """
-        _check_range("user", np.array([user_number]), self.num_users)
-        user_vector = self.user_vectors[user_number]
-        error = score_error(
-            dimensions=self.dimensions,
-            user_norm=_max_norm(user_vector[np.newaxis]),
-            max_item_norm=self._max_item_norm,
-            max_prior=self._max_prior,
-        )
-        return top_k(
-            self.item_vectors @ user_vector + self.priors[self.user_groups[user_number]],
-            k=k,
-            exact=lambda numbers: self.scores(user_number, numbers),
-            error=error,
-            excluded=excluded,
-        )
-
-    def popular(self, *, k: int, excluded: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The k most popular items with `popular_scores`, as `model.ranking.top_k` returns them."""
-        scores = self.popular_scores
-        return top_k(scores, k=k, exact=lambda numbers: scores[numbers], error=0.0, excluded=excluded)
+        places = self.item_keys.searchsorted(item_keys)
+        if len(places) and places.max() == self.num_items:
+            places = np.minimum(places, self.num_items - 1)
+        wrong = self.item_keys[places] != item_keys
+        if wrong.any():
+            places[wrong] = -1
+        return places
 
     def _check_shapes(self) -> None:
         for name, (dtype, dimensions) in ARRAY_DTYPES.items():
@@ -162,7 +189,7 @@ class ServedModel:
                 raise ValueError(
                     f"{name} must be {np.dtype(dtype)} of {dimensions} dimensions, not {array.dtype} of {array.ndim}"
                 )
-        of_users = (("user_vectors", self.num_users), ("user_groups", self.num_users))
+        of_users = ((name, self.num_users) for name in USER_ARRAYS)
         for name, rows in (*of_users, *((name, self.num_items) for name in ITEM_ARRAYS)):
             if len(getattr(self, name)) != rows:
                 raise ValueError(f"{name} has {len(getattr(self, name))} rows; its keys are {rows}")
@@ -176,10 +203,22 @@ class ServedModel:
                 raise ValueError(f"{name} must be strictly ascending")
         if not (self.popularity >= 0).all():
             raise ValueError("popularity must be 0 or more")
-        if not (len(self.betas) and np.isfinite(self.betas).all()):
-            raise ValueError(f"betas are {self.betas}; there must be some, all finite")
+        self._check_fold_in()
+        if not (len(self.betas) == len(GROUPS) and np.isfinite(self.betas).all()):
+            raise ValueError(f"betas are {self.betas}; there must be {len(GROUPS)}, all finite")
+        if (self.history_sizes < 0).any():
+            raise ValueError("history_sizes must be 0 or more")
         if (self.user_groups >= len(self.betas)).any():
             raise ValueError(f"user_groups has a group {self.user_groups.max()}, and there are {len(self.betas)} betas")
+
+    def _check_fold_in(self) -> None:
+        terms = len(self.fold_in_offsets)
+        if not terms or self.fold_in_offsets.shape[1] != self.dimensions:
+            raise ValueError(f"fold_in_offsets have the shape {self.fold_in_offsets.shape}")
+        if self.fold_in_matrices.shape != (terms * self.dimensions, self.dimensions):
+            raise ValueError(f"fold_in_matrices have the shape {self.fold_in_matrices.shape}")
+        if not (np.isfinite(self.fold_in_matrices).all() and np.isfinite(self.fold_in_offsets).all()):
+            raise ValueError("fold_in_matrices and fold_in_offsets must be finite")
 
 
 ARRAY_DTYPES: Mapping[str, tuple[type[np.generic], int]] = {
@@ -187,26 +226,13 @@ ARRAY_DTYPES: Mapping[str, tuple[type[np.generic], int]] = {
     "item_keys": (np.int64, 1),
     "user_vectors": (np.float32, 2),
     "user_groups": (np.uint8, 1),
+    "history_sizes": (np.int32, 1),
     "item_vectors": (np.float32, 2),
     "item_biases": (np.float32, 1),
     "popularity": (np.float64, 1),
     "betas": (np.float64, 1),
+    "fold_in_matrices": (np.float32, 2),
+    "fold_in_offsets": (np.float32, 2),
 }
+USER_ARRAYS = ("user_vectors", "user_groups", "history_sizes")
 ITEM_ARRAYS = ("item_vectors", "item_biases", "popularity")
-
-
-def _max_norm(vectors: NDArray[np.float32]) -> float:
-    """Largest Euclidean norm of the rows, in float64 and in blocks; NaN or infinite if a value is."""
-    largest = 0.0
-    for start in range(0, len(vectors), BLOCK_ROWS):
-        block = vectors[start : start + BLOCK_ROWS].astype(np.float64)
-        # Not max(): it would drop a NaN.
-        largest = float(np.maximum(largest, np.einsum("ij,ij->i", block, block).max()))
-    return float(np.sqrt(largest))
-
-
-def _check_range(noun: str, numbers: NDArray[np.integer[Any]], count: int) -> None:
-    # numpy would count a negative number from the end and score somebody else.
-    if len(numbers) and (numbers.min() < 0 or numbers.max() >= count):
-        wrong = numbers.min() if numbers.min() < 0 else numbers.max()
-        raise IndexError(f"{noun} number {wrong} is outside 0..{count - 1}")

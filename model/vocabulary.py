@@ -190,7 +190,7 @@ class Vocabulary:
     def _number(self, encoded: bytes) -> int | None:
         # As np.uint64: for a plain int numpy converts all hashes to float64, which is slow and merges neighbours.
         wanted = np.uint64(self._hash_id(encoded))
-        place = int(np.searchsorted(self._hashes, wanted))
+        place = int(self._hashes.searchsorted(wanted))
         while place < len(self._hashes) and self._hashes[place] == wanted:
             number = int(self._order[place])
             if self._table.encoded(number) == encoded:

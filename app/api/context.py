@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-import uuid
 from collections.abc import Callable
 
 import structlog
@@ -18,9 +17,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import api_error, problem_response
 from app.errors import ApiError
+from app.ids import new_id
+from app.logs import REQUEST_ID, log_request
 
 _log = structlog.get_logger("app.access")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_NOSNIFF = (b"x-content-type-options", b"nosniff")
 _QUIET_PATHS = frozenset({"/healthz", "/readyz"})
 
 REFUSAL = "likewise.refusal"
@@ -55,11 +57,9 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(raw=message["headers"])
-                headers["X-Request-ID"] = request_id
-                headers["X-Content-Type-Options"] = "nosniff"
+                message["headers"] += [(b"x-request-id", request_id.encode("ascii")), _NOSNIFF]
                 if self._closing():
-                    headers["Connection"] = "close"
+                    MutableHeaders(raw=message["headers"])["Connection"] = "close"
             await send(message)
 
         async def receive_unless_refused() -> Message:
@@ -69,7 +69,8 @@ class RequestContext:
             return message
 
         started = time.perf_counter()
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        token = REQUEST_ID.set(request_id)
+        try:
             try:
                 await self._app(scope, receive_unless_refused, send_with_headers)
             except ClientDisconnect:
@@ -88,6 +89,8 @@ class RequestContext:
                 await response(scope, receive, send_with_headers)
             finally:
                 _log_request(scope, status=status, seconds=time.perf_counter() - started)
+        finally:
+            REQUEST_ID.reset(token)
 
 
 def _cut_off() -> ApiError:
@@ -98,19 +101,19 @@ def _cut_off() -> ApiError:
 def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id":
-            return value.decode("ascii") if _REQUEST_ID.fullmatch(value) else uuid.uuid4().hex
-    return uuid.uuid4().hex
+            return value.decode("ascii") if _REQUEST_ID.fullmatch(value) else new_id()
+    return new_id()
 
 
 def _log_request(scope: Scope, *, status: int, seconds: float) -> None:
     # The path is logged whole, so an id of a user that stands in it (/users/ada) is in the log; the query, with its
     # filters and cursors, is left out. Headers and bodies never get here.
-    log = _log.debug if scope["path"] in _QUIET_PATHS else _log.info
-    log(
-        "request",
+    path = scope["path"]
+    log_request(
         method=scope["method"],
-        path=scope["path"],
+        path=path,
         status=status,
         ms=round(seconds * 1000, 2),
         key=scope["state"].get("key_id"),
+        quiet=path in _QUIET_PATHS,
     )

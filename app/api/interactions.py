@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import suppress
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -17,10 +16,10 @@ from app.api.body import read_body
 from app.api.operations import Answer, Body, Operations
 from app.api.pages import PageQuery, Position, page_answer
 from app.api.parameters import QueryId, QueryModel, path_id, read_query
-from app.api.store_calls import from_store
+from app.api.store_calls import from_store, refreshed
 from app.clock import to_rfc3339
 from app.db import interactions
-from app.db.engine import SchemaOutdated, StoreUnavailable
+from app.db.engine import StoreUnavailable
 from app.db.interactions import Appended, NewInteraction
 from app.errors import invalid, unknown_event
 from app.interaction_rows import InteractionRow, read_rows
@@ -215,7 +214,5 @@ async def delete(request: Request) -> Response:
 
     if not await from_store(remove, deadline_seconds=state.settings.store_timeout_seconds):
         raise unknown_event()
-    # It is gone, durably: a store that goes away now must not make the answer a failure. The next refresh brings it.
-    with suppress(StoreUnavailable, SchemaOutdated, TimeoutError):
-        await asyncio.wait_for(state.refresher.poll_now(), state.settings.store_timeout_seconds)
+    await refreshed(state)
     return no_content()

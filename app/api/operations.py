@@ -1,41 +1,24 @@
 """Operations: what the service can be asked, each declared once with its scope, its parameters and its documentation.
 
-They are served by plain Starlette routes. FastAPI's parameter machinery was measured at 130 microseconds a request
-against 20 here, more than scoring a list takes; what it would give (OpenAPI, validation, problems) is made from the
-same declarations in `app.api.openapi`, `app.api.parameters` and `app.api.problems`.
+They are served by `app.api.routing`. FastAPI's parameter machinery was measured at 130 microseconds a request, more
+than scoring a list takes; what it would give (OpenAPI, validation, problems) is made from the same declarations in
+`app.api.openapi`, `app.api.parameters` and `app.api.problems`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, Unpack
 
-from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from app.api.parameters import QueryModel, refuse_query
 from app.security import Scope
 from app.state import app_state
 
 Handler = Callable[[Request], Awaitable[Response]]
-
-
-class _Segment(Convertor[str]):
-    """One path segment, the empty one included: `/users//recommendations` is a wrong id (422), not a wrong path."""
-
-    regex = "[^/]*"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
-
-
-register_url_convertor("segment", _Segment())
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,36 +131,14 @@ class Operations:
         """A POST."""
         return self.declare("POST", path, scope=scope, summary=summary, **described)
 
+    def put(
+        self, path: str, *, scope: Scope, summary: str, **described: Unpack[_Described]
+    ) -> Callable[[Handler], Handler]:
+        """A PUT."""
+        return self.declare("PUT", path, scope=scope, summary=summary, **described)
+
     def delete(
         self, path: str, *, scope: Scope, summary: str, **described: Unpack[_Described]
     ) -> Callable[[Handler], Handler]:
         """A DELETE."""
         return self.declare("DELETE", path, scope=scope, summary=summary, **described)
-
-
-def routes(operations: Iterable[Operation]) -> list[Route]:
-    """One route per path, fixed paths before those with parameters (`/models/active` before `/models/{version}`).
-
-    A method that a fixed path does not take goes on to the path with a parameter that fits: `DELETE /interactions/bulk`
-    removes the event whose id is `bulk`. Where none takes it the answer is 405 with the methods of the first that fits.
-    """
-    by_path: dict[str, dict[str, Operation]] = {}
-    for operation in operations:
-        methods = by_path.setdefault(operation.path, {})
-        if operation.method in methods:
-            raise ValueError(f"{operation.method} {operation.path} is declared twice")
-        methods[operation.method] = operation
-    return [_route(path, by_path[path]) for path in sorted(by_path, key=_specificity)]
-
-
-def _specificity(path: str) -> tuple[int, str]:
-    return (path.count("{"), path)
-
-
-def _route(path: str, methods: dict[str, Operation]) -> Route:
-    by_method = {**methods, "HEAD": methods["GET"]} if "GET" in methods else methods
-
-    async def dispatch(request: Request) -> Response:
-        return await by_method[request.method].answer(request)
-
-    return Route(path, dispatch, methods=list(by_method), name=path)

@@ -27,6 +27,8 @@ MAX_ITEMS = 50_000
 # A body of so many bytes is read, scored and answered in about a millisecond; the largest takes a tenth of a second.
 _QUICK_BYTES = 8 * 1024
 _BLOCK_LINES = 2_000
+# Scoring and telling as many takes about a millisecond.
+MANY_ITEMS = 2_000
 
 
 class UserItems(BaseModel):
@@ -119,7 +121,7 @@ async def predict(request: Request) -> Response:
             # In a thread: the loop goes on with other requests meanwhile.
             return await asyncio.to_thread(lambda: _answer(recommender, _asked(body)))
         asked = _asked(body)
-        if isinstance(asked, UserItems) and asked.item_ids is None and recommender.predicts_many():
+        if isinstance(asked, UserItems) and asked.item_ids is None and recommender.items_of_model() > MANY_ITEMS:
             return await asyncio.to_thread(_answer, recommender, asked)
         return _answer(recommender, asked)
     except NoModelError:

@@ -165,7 +165,7 @@ async def stats(request: Request) -> Response:
                 "age_seconds": max(0, state.clock() - model.created_us) / MICROSECONDS,
             },
             "feed": {
-                "rows_after_base": state.history.later_rows(),
+                "rows_after_base": state.history.held.since_base(),
                 "last_id": state.history.watermark.last_id,
                 "problem": state.refresher.problem,
             },

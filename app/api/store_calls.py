@@ -7,15 +7,18 @@ Recommendations use no thread of this pool, nor of the framework's.
 
 from __future__ import annotations
 
+import asyncio
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
-from app.db.engine import StoreUnavailable
+from app.db.engine import SchemaOutdated, StoreUnavailable
+from app.state import AppState
 
 T = TypeVar("T")
 
@@ -36,3 +39,12 @@ def _limiter() -> anyio.CapacityLimiter:
     # One per event loop: a limiter cannot be shared between loops, and tests run many.
     loop = anyio.lowlevel.current_token()
     return _limiters.setdefault(loop, anyio.CapacityLimiter(_THREADS))
+
+
+async def refreshed(state: AppState) -> None:
+    """Let this worker see what was just committed.
+
+    A store that goes away now must not make the answer a failure: the next refresh brings it.
+    """
+    with suppress(StoreUnavailable, SchemaOutdated, TimeoutError):
+        await asyncio.wait_for(state.refresher.poll_now(), state.settings.store_timeout_seconds)

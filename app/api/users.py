@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.answers import json_answer
-from app.api.operations import Answer, Operations
+from app.api.body import read_body, validated
+from app.api.operations import Answer, Body, Operations
 from app.api.parameters import path_id
-from app.api.store_calls import from_store
+from app.api.store_calls import from_store, refreshed
 from app.clock import to_rfc3339
 from app.db import users
-from app.errors import unknown_user
+from app.errors import invalid_at, unknown_user
+from app.ids import ExternalId
 from app.state import app_state
+from app.strict_json import decode_json
 
 operations = Operations("users")
 
@@ -76,6 +79,52 @@ async def profile(request: Request) -> Response:
             "known_to_model": model is not None and model.served.user_number(found["user_key"]) is not None,
         }
     )
+
+
+class MergeBody(BaseModel):
+    """Whose the interactions are from now on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    into: ExternalId = Field(description="The user who gets them; need not be known yet.")
+
+
+class MergeAnswer(BaseModel):
+    """What was moved."""
+
+    user_id: str
+    into: str
+    interactions_moved: int
+
+
+@operations.post(
+    "/users/{user_id:segment}/merge",
+    scope="admin",
+    summary="Give a user's interactions to another",
+    description="For a visitor who logs in: what they did before becomes part of the user's history. This worker's "
+    "lists follow at once, other replicas within LIKEWISE_REFRESH_SECONDS + 0.25 s. A user nothing is known of has "
+    "nothing to give.",
+    path_parameters={"user_id": "The id of the user who had them, percent-encoded once."},
+    path_examples={"user_id": "visitor-81"},
+    body=Body(MergeBody, {"a visitor logs in": {"into": "ada"}}),
+    answers={200: Answer("Merged.", MergeAnswer, {"user_id": "visitor-81", "into": "ada", "interactions_moved": 3})},
+    problems={413: ("body_too_large",), 415: ("unsupported_media_type",)},
+)
+async def merge(request: Request) -> Response:
+    """One transaction; then this worker reads both users anew before the answer is out."""
+    state = app_state(request)
+    user_id = path_id(request, "user_id")
+    into = validated(MergeBody, decode_json(await read_body(request))).into
+    if into == user_id:
+        raise invalid_at("/into", "same_user", "a user cannot be merged into itself")
+
+    def move() -> int:
+        with state.store.write() as connection:
+            return users.merge(connection, user_id, into=into, now_us=state.clock())
+
+    moved = await from_store(move, deadline_seconds=state.settings.store_timeout_seconds)
+    await refreshed(state)
+    return json_answer({"user_id": user_id, "into": into, "interactions_moved": moved})
 
 
 def _time(us: int | None) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from app.cli import db, demo, import_file, keys, models, recommend, serve, train, trainer
+from app.cli import db, demo, export_recommendations, import_file, keys, models, recommend, serve, train, trainer
 
 application = typer.Typer(
     name="likewise",
@@ -19,6 +19,7 @@ application.command()(train.train)
 application.command()(demo.demo)
 application.command(name="import")(import_file.import_file)
 application.command()(recommend.recommend)
+application.command()(export_recommendations.export_recommendations)
 application.add_typer(models.group, name="models")
 application.add_typer(keys.group, name="keys")
 application.add_typer(db.group, name="db")

@@ -30,6 +30,7 @@ def serve(
 
     Trains in a child process, unless LIKEWISE_TRAINER=external says that `likewise trainer` runs elsewhere.
     """
+    from app.memory import return_freed_memory
     from app.security import check_bind, is_loopback
 
     if workers > 1:
@@ -45,6 +46,7 @@ def serve(
     if trains:
         make_model_dir(settings)
     listener = _listen(host, port)
+    return_freed_memory()
     from app.main import create_app
     from app.server import Server, TrainerChild
 

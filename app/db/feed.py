@@ -7,16 +7,16 @@ and the next snapshot in one REPEATABLE READ transaction makes each row belong t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from operator import attrgetter
-from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
 
 from app.db import items, tables, users
+from app.db.append import StoredInteraction
+from app.db.columns import InteractionColumns, log_columns
 from app.db.engine import Store
-from app.db.interactions import StoredInteraction, current_watermark
+from app.db.interactions import current_watermark
 from app.db.items import MANY, ItemRecord
 from app.db.statements import among, chunked, uncovered
 from app.db.watermark import START, Watermark
@@ -39,7 +39,7 @@ class FeedBatch:
         Forget what was read before and read from START.
     """
 
-    rows: list[StoredInteraction]
+    rows: InteractionColumns
     deleted: dict[int, list[StoredInteraction]]
     items: list[ItemRecord]
     user_ids: dict[int, str]
@@ -76,21 +76,22 @@ def read_feed(store: Store, since: Watermark) -> FeedBatch:
 def _read(connection: sa.Connection, since: Watermark, watermark: Watermark) -> FeedBatch:
     changed = _read_changes(connection, since)
     new = uncovered(tables.interactions, since, last_id=since.last_id)
-    found = (row for row in _rows(connection, new, stream=since == START) if row.user_key not in changed.user_keys)
-    # Sorted here: for an ORDER BY, PostgreSQL may walk the whole primary key instead of the few new entries by xact.
-    rows = sorted(found, key=attrgetter("id"))
+    rows = _rows(connection, new, stream=since == START)
+    if changed.user_keys:
+        rows = rows.take(np.flatnonzero(~np.isin(rows.user_key, list(changed.user_keys))))
     deleted: dict[int, list[StoredInteraction]] = {key: [] for key in sorted(changed.user_keys)}
     for chunk in chunked(deleted):
-        left = _rows(connection, among(connection, _t.user_key, chunk))
-        for row in sorted(left, key=attrgetter("id")):
+        for row in _rows(connection, among(connection, _t.user_key, chunk)):
             deleted[row.user_key].append(row)
-    named = [*rows, *(row for kept in deleted.values() for row in kept)]
+    left = [row for kept in deleted.values() for row in kept]
+    user_keys = np.unique(rows.user_key).tolist()
+    item_keys = np.unique(np.concatenate((rows.item_key, [row.item_key for row in left]))).astype(np.int64).tolist()
     return FeedBatch(
         rows=rows,
         deleted=deleted,
         items=_records(connection, since, changed),
-        user_ids=users.ids_of(connection, sorted({row.user_key for row in named} | deleted.keys())),
-        item_ids=items.ids_of(connection, sorted({row.item_key for row in named})),
+        user_ids=users.ids_of(connection, sorted({*user_keys, *deleted})),
+        item_ids=items.ids_of(connection, item_keys),
         keys_changed=changed.keys or since == START,
         watermark=watermark,
         expired_us=changed.expired_us,
@@ -126,26 +127,12 @@ def _records(connection: sa.Connection, since: Watermark, changed: _Changes) -> 
     return list(items.records(connection, sorted(changed.item_keys)))
 
 
-def _rows(
-    connection: sa.Connection, condition: sa.ColumnElement[bool], *, stream: bool = False
-) -> Iterable[StoredInteraction]:
-    query = sa.select(_t.id, _t.xact, _t.user_key, _t.item_key, _t.event_type, _t.value, _t.occurred_us).where(
-        condition
-    )
+def _rows(connection: sa.Connection, condition: sa.ColumnElement[bool], *, stream: bool = False) -> InteractionColumns:
+    # Sorted here: for an ORDER BY, PostgreSQL may walk the whole primary key instead of the few new entries by xact.
+    query = sa.select(*log_columns()).where(condition)
     if stream:
         query = query.execution_options(yield_per=_READ_ROWS)
-    # One object for each type name and transaction number: at the start this is every row of the log.
-    same: dict[Any, Any] = {}
-    for row_id, xact, user_key, item_key, event_type, value, occurred_us in connection.execute(query):
-        yield StoredInteraction(
-            row_id,
-            same.setdefault(xact, xact),
-            user_key,
-            item_key,
-            same.setdefault(event_type, event_type),
-            value,
-            occurred_us,
-        )
+    return InteractionColumns.of(connection.execute(query))
 
 
 def holds_foreign(connection: sa.Connection, now: Watermark) -> bool:
@@ -192,4 +179,6 @@ def adopt_restored(store: Store) -> bool:
 
 
 def _reset() -> FeedBatch:
-    return FeedBatch([], {}, [], {}, {}, keys_changed=True, watermark=START, pointer_moved=True, reset=True)
+    return FeedBatch(
+        InteractionColumns.of([]), {}, [], {}, {}, keys_changed=True, watermark=START, pointer_moved=True, reset=True
+    )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import sqlalchemy as sa
-from numpy.typing import NDArray
 
 from app.db import changes, tables
 from app.db.append import Appended, NewInteraction, StoredInteraction, append, append_many
+from app.db.columns import InteractionColumns, log_columns
 from app.db.statements import copy_now, covered, last_key, snapshot_now, uncovered
 from app.db.watermark import Watermark
 
@@ -30,21 +28,6 @@ __all__ = [
 ]
 
 _t = tables.interactions.c
-
-
-@dataclass(frozen=True, slots=True)
-class InteractionColumns:
-    """Rows of the log as aligned columns of shape (N,), ascending by id; times in microseconds since the epoch."""
-
-    id: NDArray[np.int64]
-    user_key: NDArray[np.int64]
-    item_key: NDArray[np.int64]
-    event_type: list[str]
-    value: NDArray[np.float64]
-    occurred_us: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.event_type)
 
 
 def page(
@@ -107,23 +90,12 @@ def scan(connection: sa.Connection, *, upto: Watermark, after_id: int, limit: in
     Ranges may be read in transactions of their own: what a watermark covers does not grow.
     """
     query = (
-        sa.select(_t.id, _t.user_key, _t.item_key, _t.event_type, _t.value, _t.occurred_us)
+        sa.select(*log_columns())
         .where(_t.id > after_id, covered(tables.interactions, upto, last_id=upto.last_id))
         .order_by(_t.id)
         .limit(limit)
     )
-    names: dict[str, str] = {}
-    rows = connection.execute(query).all()
-    ids, user_keys, item_keys, event_types, values, times = zip(*rows, strict=True) if rows else ((),) * 6
-    return InteractionColumns(
-        np.array(ids, dtype=np.int64),
-        np.array(user_keys, dtype=np.int64),
-        np.array(item_keys, dtype=np.int64),
-        # One string object a type: a million equal ones would weigh fifty megabytes.
-        [names.setdefault(name, name) for name in event_types],
-        np.array(values, dtype=np.float64),
-        np.array(times, dtype=np.int64),
-    )
+    return InteractionColumns.of(connection.execute(query))
 
 
 def current_watermark(connection: sa.Connection) -> Watermark:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from app.db import changes, tables
 from app.db.statements import among, chunked, insert
+from model.item_table import FOREVER_US, Restriction
 
 # A bulk upload of more records than this is one change to the feed: "many items".
 _ONE_BY_ONE = 1_000
@@ -47,6 +48,14 @@ class ItemRecord:
     updated_us: int | None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def restriction(self) -> Restriction | None:
+        """What keeps the item out of lists, now or at some time; None for nothing."""
+        if not (self.hidden or self.deleted) and self.available_from_us is None and self.available_until_us is None:
+            return None
+        until_us = FOREVER_US if self.available_until_us is None else self.available_until_us
+        return Restriction(self.hidden or self.deleted, self.available_from_us or 0, until_us, self.deleted)
+
 
 def ids_of(connection: sa.Connection, keys: Iterable[int]) -> dict[int, str]:
     """key -> id of the items that exist."""
@@ -57,9 +66,23 @@ def ids_of(connection: sa.Connection, keys: Iterable[int]) -> dict[int, str]:
     return found
 
 
+def get(connection: sa.Connection, item_id: str) -> ItemRecord | None:
+    """The item of an id; None where nothing ever named it, or where it is deleted."""
+    row = connection.execute(_records_query().where(_t.item_id == item_id, _t.deleted.is_(False))).mappings().first()
+    return None if row is None else _record(row)
+
+
+def page(connection: sa.Connection, *, limit: int, after_key: int | None = None) -> list[ItemRecord]:
+    """Up to `limit` items, ascending by key, that follow `after_key`; deleted ones are left out."""
+    query = _records_query().where(_t.deleted.is_(False)).limit(limit)
+    if after_key is not None:
+        query = query.where(_t.item_key > after_key)
+    return [_record(row) for row in connection.execute(query).mappings()]
+
+
 def records(connection: sa.Connection, keys: Iterable[int] | None = None) -> Iterator[ItemRecord]:
     """The items of `keys`, or all, ascending by key within each chunk of keys."""
-    query = sa.select(*(_t[name] for name in ItemRecord.__dataclass_fields__)).order_by(_t.item_key)
+    query = _records_query()
     if keys is None:
         yield from _read(connection, query)
         return
@@ -69,15 +92,14 @@ def records(connection: sa.Connection, keys: Iterable[int] | None = None) -> Ite
 
 def put_records(connection: sa.Connection) -> Iterator[ItemRecord]:
     """The items that somebody has put a record for, deleted ones included, ascending by key."""
-    query = sa.select(*(_t[name] for name in ItemRecord.__dataclass_fields__)).order_by(_t.item_key)
+    query = _records_query()
     yield from _read(connection, query.where(_t.updated_us.is_not(None)))
 
 
-def restricted_records(connection: sa.Connection) -> Iterator[ItemRecord]:
-    """The items that are, or at some time will be, kept out of lists, ascending by key."""
-    restricted = _t.hidden | _t.deleted | _t.available_from_us.is_not(None) | _t.available_until_us.is_not(None)
-    query = sa.select(*(_t[name] for name in ItemRecord.__dataclass_fields__)).order_by(_t.item_key)
-    yield from _read(connection, query.where(restricted))
+def put_keys(connection: sa.Connection) -> list[int]:
+    """Keys of the items that somebody has put a record for, deleted ones included, ascending."""
+    query = sa.select(_t.item_key).where(_t.updated_us.is_not(None)).order_by(_t.item_key)
+    return list(connection.scalars(query))
 
 
 def upsert(connection: sa.Connection, new: Sequence[NewItem], *, now_us: int) -> int:
@@ -103,6 +125,20 @@ def upsert_titles(connection: sa.Connection, titles: Mapping[str, str | None], *
     """Set only the titles, item id -> title. Returns how many were set."""
     rows = {item_id: {"item_id": item_id, "title": title, "updated_us": now_us} for item_id, title in titles.items()}
     return _upsert(connection, rows, now_us=now_us)
+
+
+def delete(connection: sa.Connection, item_id: str, *, now_us: int) -> bool:
+    """Keep an item out of everything until it is put again; False where there is none, or it is deleted already.
+
+    Interactions with it stay, and new ones are taken. The feed brings it to every replica.
+    """
+    # With the time, also where only interactions had named the item: a replica that starts reads what has one.
+    gone = sa.update(tables.items).where(_t.item_id == item_id, _t.deleted.is_(False))
+    item_key = connection.scalar(gone.values(deleted=True, updated_us=now_us).returning(_t.item_key))
+    if item_key is None:
+        return False
+    changes.record(connection, "item", [item_key], at_us=now_us)
+    return True
 
 
 def count(connection: sa.Connection) -> int:
@@ -148,9 +184,17 @@ def _note(connection: sa.Connection, item_ids: list[str], *, now_us: int) -> Non
     changes.record(connection, "item", list(connection.scalars(query)), at_us=now_us)
 
 
+def _records_query() -> sa.Select[Any]:
+    return sa.select(*(_t[name] for name in ItemRecord.__dataclass_fields__)).order_by(_t.item_key)
+
+
 def _read(connection: sa.Connection, query: sa.Select[Any]) -> Iterator[ItemRecord]:
     for row in connection.execute(query.execution_options(yield_per=_READ_ROWS)).mappings():
-        fields = dict(row)
-        fields["categories"] = tuple(fields["categories"] or ())
-        fields["metadata"] = fields["metadata"] or {}
-        yield ItemRecord(**fields)
+        yield _record(row)
+
+
+def _record(row: Mapping[str, Any] | sa.RowMapping) -> ItemRecord:
+    fields = dict(row)
+    fields["categories"] = tuple(fields["categories"] or ())
+    fields["metadata"] = fields["metadata"] or {}
+    return ItemRecord(**fields)

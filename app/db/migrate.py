@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
-import alembic.command
 import sqlalchemy as sa
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 import migrations
 from app.db import tables
@@ -35,19 +30,15 @@ _REFUSED_TABLES = sa.text(
 )
 
 
-@cache
 def head() -> str:
     """The revision this program needs."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    if revision is None:
-        raise RuntimeError("the migrations are not installed with the program")
-    return revision
+    return migrations.REVISIONS[-1]
 
 
 def current(store: Store) -> str | None:
     """The revision the store is at; None for an empty database. Raises: StoreUnavailable."""
     with store.read() as connection:
-        return _revision(connection)
+        return _revision(connection, _tables(connection))
 
 
 def examined(store: Store) -> str | None:
@@ -71,9 +62,7 @@ def upgrade(store: Store) -> None:
         if store.dialect == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         if _examined(connection) != head():
-            config = _config()
-            config.attributes["connection"] = connection
-            alembic.command.upgrade(config, "head")
+            _migrate(connection)
 
 
 def ensure_schema(store: Store, *, written: bool = True) -> None:
@@ -108,7 +97,8 @@ def _check_rights(store: Store) -> None:
 
 
 def _examined(connection: sa.Connection) -> str | None:
-    there, found = _tables(connection), _revision(connection)
+    there = _tables(connection)
+    found = _revision(connection, there)
     others = sorted(there - {_VERSION_TABLE})
     if (others and found is None) or (found is not None and not there >= _LANDMARKS):
         example = others[0] if others else _VERSION_TABLE
@@ -116,7 +106,7 @@ def _examined(connection: sa.Connection) -> str | None:
             f"the database holds other data, its table {example!r} for one; name a store of its own for Likewise in "
             "LIKEWISE_DATABASE_URL"
         )
-    if found is not None and found not in _known_revisions():
+    if found is not None and found not in migrations.REVISIONS:
         raise SchemaNewer(f"the store is at schema {found}, which this program does not know; run a newer program")
     return found
 
@@ -127,18 +117,22 @@ def _tables(connection: sa.Connection) -> set[str]:
     return set(sa.inspect(connection).get_table_names())
 
 
-@cache
-def _known_revisions() -> frozenset[str]:
-    return frozenset(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
-
-
-def _revision(connection: sa.Connection) -> str | None:
+def _revision(connection: sa.Connection, there: set[str]) -> str | None:
+    if _VERSION_TABLE not in there:
+        return None
     # All of them: another program's history may have several heads, ours has one.
-    return ", ".join(sorted(MigrationContext.configure(connection).get_current_heads())) or None
+    versions = sa.select(sa.column("version_num", sa.Text))
+    found = connection.scalars(versions.select_from(sa.table(_VERSION_TABLE)))
+    return ", ".join(sorted(found)) or None
 
 
-def _config() -> Config:
+def _migrate(connection: sa.Connection) -> None:
+    # Loaded here: only a schema that has to change needs it.
+    import alembic.command
+    from alembic.config import Config
+
     config = Config()
     # Alembic reads its options through configparser, to which a percent sign is special.
     config.set_main_option("script_location", str(Path(migrations.__file__ or "").parent).replace("%", "%%"))
-    return config
+    config.attributes["connection"] = connection
+    alembic.command.upgrade(config, "head")

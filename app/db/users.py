@@ -7,8 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.db import tables
-from app.db.statements import among, chunked
+from app.db import changes, tables
+from app.db.statements import among, chunked, insert
 
 
 def profile(connection: sa.Connection, user_id: str) -> dict[str, Any] | None:
@@ -42,3 +42,21 @@ def ids_of(connection: sa.Connection, keys: Iterable[int]) -> dict[int, str]:
 def count(connection: sa.Connection) -> int:
     """How many users were ever named and not erased."""
     return connection.scalar(sa.select(sa.func.count()).select_from(tables.users)) or 0
+
+
+def merge(connection: sa.Connection, user_id: str, *, into: str, now_us: int) -> int:
+    """Give one user's interactions to another, who need not be known yet; returns how many.
+
+    The feed has every replica read both users anew.
+    """
+    users, log = tables.users.c, tables.interactions
+    user_key = connection.scalar(sa.select(users.user_key).where(users.user_id == user_id))
+    if user_key is None:
+        return 0
+    named = insert(connection, tables.users).values(user_id=into, created_us=now_us)
+    connection.execute(named.on_conflict_do_nothing(index_elements=[users.user_id]))
+    into_key = connection.scalars(sa.select(users.user_key).where(users.user_id == into)).one()
+    moved = connection.execute(sa.update(log).where(log.c.user_key == user_key).values(user_key=into_key)).rowcount
+    if moved:
+        changes.record(connection, "interactions_deleted", [user_key, into_key], at_us=now_us)
+    return moved

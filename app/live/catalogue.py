@@ -1,132 +1,314 @@
-"""The items a replica knows: names, titles, and which of them may be shown now."""
+"""The items a replica knows: names, titles, categories, and which of them may be shown now."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.db.items import ItemRecord
-from model.histories import Histories
+from model.item_table import FOREVER_US, ItemTable, Restriction
+
+# Beyond so many, what came since becomes a table too: a record in memory takes about a kilobyte.
+MOST_SINCE = 20_000
+# Names that were looked up are kept, some two hundred bytes each: most lists show the same items.
+MOST_NAMES = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """Tables, the newest first, and what came since, behind one reference: all of the same moment.
+
+    Attributes:
+        ids, keys: names of items that the tables do not have.
+        records: as the store said last, whatever the tables have.
+    """
+
+    tables: tuple[ItemTable, ...]
+    ids: dict[int, str] = field(default_factory=dict)
+    keys: dict[str, int] = field(default_factory=dict)
+    records: dict[int, ItemRecord] = field(default_factory=dict)
 
 
 class Catalogue:
-    """Item keys to ids and titles: the memory-mapped names of `base`, and over them the records that came since.
+    """Items by key and id: the memory-mapped table of a training, and over it what came since.
 
     One writer at a time (History holds the lock); readers see each record whole.
+
+    Attributes:
+        version: another number after each change.
     """
 
-    def __init__(self, base: Histories) -> None:
-        self._base = base
-        self._ids: dict[int, str] = {}
-        self._keys: dict[str, int] = {}
-        self._records: dict[int, ItemRecord] = {}
-        self._restricted: dict[int, ItemRecord] = {}
-        self._restrictions = _Restrictions(())
+    def __init__(self, base: ItemTable) -> None:
+        self._state = _State((base,))
+        self._restrictions: _Restrictions | None = None
+        # Ids and titles that were shown lately; a new one whenever some of them may have changed.
+        self._kept_names: dict[int, tuple[str | None, str | None]] = {}
+        self.version = 0
 
-    def rebase(self, base: Histories) -> None:
-        """Take the names from a newer base; records stay, since they are what the store said last.
+    # -- what comes in ------------------------------------------------------------------------------------------------
 
-        A name that only the old base has is kept: the model in use may still list its item.
+    def rebase(self, base: ItemTable) -> None:
+        """Rest on a newer table.
+
+        A name that only older tables have is kept: the model in use may still list its item.
         """
-        old = self._base
-        gone = np.setdiff1d(old.item_keys, base.item_keys).tolist()
-        self._learn({key: item_id for key in gone if (item_id := old.item_id(key)) is not None})
-        self._base = base
-        known = set(base.item_keys.tolist()) if self._ids else set()
-        self._ids = {key: item_id for key, item_id in self._ids.items() if key not in known}
-        self._keys = {item_id: key for key, item_id in self._ids.items()}
+        old = self._state
+        ids = {key: item_id for key, item_id in old.ids.items() if base.row(key) is None}
+        for table in old.tables:
+            gone = table.keys[~np.isin(table.keys, base.keys)]
+            ids |= dict(zip(gone.tolist(), table.ids.ids(np.searchsorted(table.keys, gone)), strict=True))
+        # What records said is in the newer table as well, or among the changes since it, which are read again.
+        self._become(_State((base,), ids, {item_id: key for key, item_id in ids.items()}))
 
-    def name(self, item_ids: dict[int, str]) -> None:
+    def name(self, item_ids: Mapping[int, str]) -> None:
         """Learn the ids of item keys that interactions brought."""
-        self._learn({key: item_id for key, item_id in item_ids.items() if self._base.item_id(key) is None})
-
-    def _learn(self, item_ids: dict[int, str]) -> None:
-        self._ids |= item_ids
-        self._keys |= {item_id: key for key, item_id in item_ids.items()}
+        state = self._state
+        new = {key: item_id for key, item_id in item_ids.items() if not _is_named(state, key)}
+        if not new:
+            return
+        state.keys.update({item_id: key for key, item_id in new.items()})
+        state.ids.update(new)
+        self._changed()
 
     def update(self, records: Iterable[ItemRecord]) -> None:
         """Take item records as the store now has them."""
-        changed = False
-        for record in records:
-            self.name({record.item_key: record.item_id})
-            self._records[record.item_key] = record
-            if _is_restricted(record):
-                self._restricted[record.item_key] = record
-                changed = True
-            elif self._restricted.pop(record.item_key, None) is not None:
-                changed = True
-        if changed:
-            self._restrictions = _Restrictions(tuple(self._restricted.values()))
+        records = list(records)
+        if not records:
+            return
+        self.name({record.item_key: record.item_id for record in records})
+        self._state.records.update({record.item_key: record for record in records})
+        self._kept_names = {}
+        self._changed()
+
+    def compact(self) -> None:
+        """Make a table of what came since where that is much; nothing else changes."""
+        state = self._state
+        base, *between = reversed(state.tables)
+        if len(state.records) + len(state.ids) <= max(MOST_SINCE, sum(map(len, between))):
+            return
+        keys = {*state.ids, *state.records, *(key for table in between for key in table.keys.tolist())}
+        facts = {key: self._facts(state, key) for key in keys}
+        table = ItemTable.build(
+            {key: item_id for key in keys if (item_id := self._id(state, key)) is not None},
+            titles={key: title for key, (title, _, _) in facts.items() if title},
+            categories={key: categories for key, (_, categories, _) in facts.items() if categories},
+            restrictions={key: each for key, (_, _, each) in facts.items() if each is not None},
+        )
+        self._become(_State((table, base)))
+
+    # -- names --------------------------------------------------------------------------------------------------------
 
     def item_key(self, item_id: str) -> int | None:
         """The store's key of an id, or None for one that was never seen."""
-        key = self._keys.get(item_id)
-        return key if key is not None else self._base.item_key(item_id)
-
-    def item_id(self, item_key: int) -> str | None:
-        """The id of a key, or None for one that was never seen."""
-        item_id = self._ids.get(item_key)
-        return item_id if item_id is not None else self._base.item_id(item_key)
+        state = self._state
+        if (key := state.keys.get(item_id)) is not None:
+            return key
+        return next((key for table in state.tables if (key := table.key(item_id)) is not None), None)
 
     def item_keys(self, item_ids: Sequence[str]) -> NDArray[np.int64]:
         """The keys of many ids at once, shape of item_ids; -1 for one that was never seen."""
-        # What came since is looked at before the base, so that a rebase between the two hides nothing.
-        since = self._keys
+        state = self._state
+        since = state.keys
         found = np.array([since.get(item_id, -1) for item_id in item_ids], dtype=np.int64)
-        base = self._base
-        places = np.flatnonzero(found < 0)
-        rows = base.items.numbers([item_ids[place] for place in places.tolist()])
-        found[places[rows >= 0]] = base.item_keys[rows[rows >= 0]]
+        for table in state.tables:
+            places = np.flatnonzero(found < 0)
+            rows = table.ids.numbers([item_ids[place] for place in places.tolist()])
+            found[places[rows >= 0]] = table.keys[rows[rows >= 0]]
         return found
+
+    def item_id(self, item_key: int) -> str | None:
+        """The id of a key, or None for one that was never seen."""
+        return self._id(self._state, item_key)
 
     def item_ids(self, item_keys: NDArray[np.int64]) -> list[str | None]:
         """The ids of many keys at once, None for one that was never seen."""
-        since = self._ids
-        base = self._base
-        rows = np.searchsorted(base.item_keys, item_keys)
-        known = rows < len(base.item_keys)
-        known[known] = base.item_keys[rows[known]] == item_keys[known]
-        named: list[str | None] = [*base.items.ids(rows[known])]
-        if len(named) == len(item_keys):
-            return named
-        found: list[str | None] = [since.get(key) for key in item_keys.tolist()]
-        for place, item_id in zip(np.flatnonzero(known).tolist(), named, strict=True):
-            found[place] = item_id
+        state = self._state
+        found: list[str | None] = [None] * len(item_keys)
+        for table in state.tables:
+            rows = np.minimum(np.searchsorted(table.keys, item_keys), max(len(table) - 1, 0))
+            here = np.flatnonzero(table.keys[rows] == item_keys) if len(table) else rows[:0]
+            for place, item_id in zip(here.tolist(), table.ids.ids(rows[here]), strict=True):
+                found[place] = item_id
+        if state.ids:
+            found = [state.ids.get(key, item_id) for key, item_id in zip(item_keys.tolist(), found, strict=True)]
         return found
+
+    def names(self, item_keys: NDArray[np.int64]) -> list[tuple[str | None, str | None]]:
+        """Ids and titles of many keys at once, None where there is none."""
+        # Taken before anything is looked up: what changes meanwhile leaves this one behind.
+        kept = self._kept_names
+        keys = item_keys.tolist()
+        found = [kept.get(key) for key in keys]
+        if None not in found:
+            return found  # type: ignore[return-value]  # there is no None among them
+        if len(kept) > MOST_NAMES:
+            kept = self._kept_names = {}
+        missing = [place for place, names in enumerate(found) if names is None]
+        for place, names in zip(missing, self._look_up([keys[place] for place in missing]), strict=True):
+            found[place] = names
+            if names[0] is not None:
+                kept[keys[place]] = names
+        return found  # type: ignore[return-value]  # all are filled now
+
+    def _look_up(self, keys: list[int]) -> list[tuple[str | None, str | None]]:
+        """Ids and titles, as `names`."""
+        state = self._state
+        base = state.tables[-1]
+        rows = base.keys.searchsorted(keys)
+        in_base = len(state.tables) == 1 and len(keys) > 0 and rows.max() < len(base)
+        if in_base and (base.keys[rows] == keys).all() and state.records.keys().isdisjoint(keys):
+            # Nearly always: all at once.
+            return [
+                (item_id, title or None)
+                for item_id, title in zip(base.ids.ids(rows), base.titles.take(rows), strict=True)
+            ]
+        return [(self._id(state, key), self._facts(state, key)[0]) for key in keys]
 
     def unnamed(self, item_keys: NDArray[np.int64]) -> list[int]:
         """Those of `item_keys`, shape (I,), whose id is not known here."""
-        beside = item_keys[~np.isin(item_keys, self._base.item_keys)]
-        return [key for key in beside.tolist() if key not in self._ids]
+        state = self._state
+        for table in state.tables:
+            item_keys = item_keys[~np.isin(item_keys, table.keys)]
+        return [key for key in item_keys.tolist() if key not in state.ids]
 
     def title(self, item_key: int) -> str | None:
         """The title of a key, or None where none was given."""
-        record = self._records.get(item_key)
-        return record.title if record is not None else self._base.title(item_key)
+        return self._facts(self._state, item_key)[0]
+
+    def is_deleted(self, item_key: int) -> bool:
+        """Whether the item was deleted; a hidden one is not."""
+        restriction = self._facts(self._state, item_key)[2]
+        return restriction is not None and restriction.deleted
+
+    # -- what lists need ----------------------------------------------------------------------------------------------
+
+    def keys_beyond(self, item_keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Keys of the items that are not among `item_keys`, ascending; deleted ones are left out."""
+        state = self._state
+        since = np.fromiter({*state.ids.copy(), *state.records.copy()}, dtype=np.int64)
+        beyond = np.setdiff1d(np.concatenate((since, *(table.keys for table in state.tables))), item_keys)
+        return np.setdiff1d(beyond, self._restricted().always_off)
+
+    def categories_of(self, item_key: int) -> Sequence[str]:
+        """The categories of an item."""
+        return self._facts(self._state, item_key)[1]
+
+    def category_sets(self, item_keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[tuple[str, ...]]]:
+        """Which categories items have: for each of `item_keys`, shape (M,), a place in a list of sets; -1 for none."""
+        state = self._state
+        sets: dict[tuple[str, ...], int] = {}
+        found = np.full(len(item_keys), -1, dtype=np.int64)
+        open_ = np.ones(len(item_keys), dtype=np.bool_)
+        for place, key in enumerate(item_keys.tolist()) if state.records else ():
+            if (record := state.records.get(key)) is not None:
+                open_[place] = False
+                if record.categories:
+                    found[place] = sets.setdefault(tuple(sorted(record.categories)), len(sets))
+        for table in state.tables:
+            rows = np.minimum(np.searchsorted(table.keys, item_keys), max(len(table) - 1, 0))
+            here = np.flatnonzero(open_ & (table.keys[rows] == item_keys)) if len(table) else np.empty(0, np.int64)
+            open_[here] = False
+            numbers, names = table.category_sets(rows[here])
+            known = np.array([sets.setdefault(each, len(sets)) for each in names], dtype=np.int64)
+            found[here[numbers >= 0]] = known[numbers[numbers >= 0]]
+        return found, list(sets)
+
+    def in_category(self, category: str) -> NDArray[np.int64]:
+        """Keys of a category's items, ascending, int64."""
+        state = self._state
+        records = state.records.copy()
+        newer = np.fromiter(records, dtype=np.int64, count=len(records))
+        parts = [np.array([key for key, record in records.items() if category in record.categories], dtype=np.int64)]
+        for table in state.tables:
+            own = table.in_category(category)
+            parts.append(own[~np.isin(own, newer)])
+            newer = np.concatenate((newer, table.keys)) if len(state.tables) > 1 else newer
+        return np.unique(np.concatenate(parts))
 
     def withheld_keys(self, now_us: int) -> NDArray[np.int64]:
         """Keys of the items no list may hold at `now_us`: hidden, deleted, outside their availability window."""
-        return self._restrictions.withheld(now_us)
+        return self._restricted().withheld(now_us)
+
+    def withheld_until_us(self, now_us: int) -> int:
+        """Until when `withheld_keys` stay as they are at `now_us`, if nothing is changed."""
+        return self._restricted().until(now_us)
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _become(self, state: _State) -> None:
+        self._state = state
+        self._kept_names = {}
+        self._changed()
+
+    def _changed(self) -> None:
+        self._restrictions = None
+        self.version += 1
+
+    def _restricted(self) -> _Restrictions:
+        found = self._restrictions
+        if found is None:
+            version = self.version
+            found = _Restrictions.of(self._state)
+            # A change that came meanwhile must not be covered up.
+            if version == self.version:
+                self._restrictions = found
+        return found
+
+    @staticmethod
+    def _id(state: _State, item_key: int) -> str | None:
+        if (item_id := state.ids.get(item_key)) is not None:
+            return item_id
+        return next((item_id for table in state.tables if (item_id := table.id(item_key)) is not None), None)
+
+    @staticmethod
+    def _facts(state: _State, item_key: int) -> tuple[str | None, Sequence[str], Restriction | None]:
+        """Title, categories and restriction of an item."""
+        if (record := state.records.get(item_key)) is not None:
+            return record.title, record.categories, record.restriction
+        for table in state.tables:
+            if table.row(item_key) is not None:
+                return table.title(item_key), table.categories_of(item_key), table.restriction(item_key)
+        return None, (), None
 
 
 class _Restrictions:
-    """The records that restrict an item, as arrays, so that a request costs two comparisons a record and no loop."""
+    """What keeps items out, as arrays, so that a request costs two comparisons a record and no loop."""
 
-    def __init__(self, records: tuple[ItemRecord, ...]) -> None:
-        self._keys = np.array([r.item_key for r in records], dtype=np.int64)
-        self._off = np.array([r.hidden or r.deleted for r in records], dtype=np.bool_)
-        self._from_us = np.array([r.available_from_us or 0 for r in records], dtype=np.int64)
-        forever = np.iinfo(np.int64).max
-        until = [forever if r.available_until_us is None else r.available_until_us for r in records]
-        self._until_us = np.array(until, dtype=np.int64)
+    def __init__(
+        self, keys: NDArray[np.int64], off: NDArray[np.bool_], from_us: NDArray[np.int64], until_us: NDArray[np.int64]
+    ) -> None:
+        self._keys, self._off, self._from_us, self._until_us = keys, off, from_us, until_us
+        self.always_off = np.sort(keys[off])
+
+    @classmethod
+    def of(cls, state: _State) -> _Restrictions:
+        records = state.records.copy()
+        newer = np.fromiter(records, dtype=np.int64, count=len(records))
+        own = [(key, each) for key, record in records.items() if (each := record.restriction) is not None]
+        keys = [np.array([key for key, _ in own], dtype=np.int64)]
+        off = [np.array([each.off for _, each in own], dtype=np.bool_)]
+        from_us = [np.array([each.from_us for _, each in own], dtype=np.int64)]
+        until_us = [np.array([each.until_us for _, each in own], dtype=np.int64)]
+        for table in state.tables:
+            holds = ~np.isin(table.restricted_keys, newer)
+            keys.append(table.restricted_keys[holds])
+            off.append(table.restricted_off[holds].astype(np.bool_))
+            from_us.append(table.restricted_from_us[holds])
+            until_us.append(table.restricted_until_us[holds])
+            newer = np.concatenate((newer, table.keys)) if len(state.tables) > 1 else newer
+        return cls(np.concatenate(keys), np.concatenate(off), np.concatenate(from_us), np.concatenate(until_us))
 
     def withheld(self, now_us: int) -> NDArray[np.int64]:
         return self._keys[self._off | (now_us < self._from_us) | (now_us >= self._until_us)]
 
+    def until(self, now_us: int) -> int:
+        moments = np.concatenate((self._from_us, self._until_us))
+        ahead = moments[moments > now_us]
+        return int(ahead.min()) if len(ahead) else FOREVER_US
 
-def _is_restricted(record: ItemRecord) -> bool:
-    return (
-        record.hidden or record.deleted or record.available_from_us is not None or record.available_until_us is not None
-    )
+
+def _is_named(state: _State, item_key: int) -> bool:
+    return item_key in state.ids or any(table.row(item_key) is not None for table in state.tables)

@@ -1,80 +1,58 @@
-"""What every user did, in memory: one memory-mapped base and the rows that came since.
+"""What every user did, in memory: tables of rows by user, and the few rows that came since.
 
 Rows arrive twice: from this worker's own writes, right after their commit, and from the feed, which sees the commits
-of all processes. A row is applied once, by its id. The base is replaced after each training, together with what the
-feed brought since that base was read.
+of all processes. A row is applied once, by its id. The base, memory-mapped, is replaced after each training, together
+with what the feed brought since that base was read. Where much comes in between, it becomes a table in memory.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.db.append import Appended, StoredInteraction
 from app.db.feed import FeedBatch
-from app.db.interactions import Appended, StoredInteraction
-from app.db.items import ItemRecord
 from app.db.watermark import START, Watermark
 from app.live.catalogue import Catalogue
+from app.live.held import Base, Held
 from app.live.popularity import RecentPopularity
-from model.histories import Histories
+from app.live.rows import EventRows
+from app.live.seen import EventTypes, SeenRule
+from model.user_factors import UserEvents
 
 _DAY_US = 86_400_000_000
-_NO_KEYS: NDArray[np.int64] = np.empty(0, dtype=np.int64)
-
-
-@dataclass(frozen=True, slots=True)
-class SeenRule:
-    """Which events keep an item out of its user's lists.
-
-    `event_types` None means all; `days` None means for ever; `hidden_types` keep the item out whatever is asked for.
-    """
-
-    event_types: frozenset[str] | None = None
-    days: float | None = None
-    hidden_types: frozenset[str] = frozenset()
-
-    def sees(self, event_type: str) -> bool:
-        """Whether an event of this type makes its item a seen one."""
-        return self.event_types is None or event_type in self.event_types or event_type in self.hidden_types
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """A base and what came since, behind one reference: a reader that takes it sees both of the same moment.
-
-    Attributes:
-        replaced: users whose rows in the base no longer hold, since some were deleted; all of theirs stand in `later`.
-        later: rows by user; a list grows at its end and is otherwise replaced.
-        user_keys: ids of users that the base does not know.
-        expired_us: what the base holds from before this moment was deleted for its age.
-    """
-
-    base: Histories
-    replaced: frozenset[int]
-    later: dict[int, list[StoredInteraction]]
-    user_keys: dict[str, int]
-    expired_us: int = -1
+# Beyond so many, rows that came since become a table: on its own a row takes a quarter of a kilobyte.
+MOST_SINCE = 20_000
 
 
 class History:
     """The events of all users by store keys, readable without the store.
 
     The readers of the request path take no lock (before the first model `recent_popularity` does).
+
+    Attributes:
+        rule: which events keep an item out of its user's lists.
+        types: the types of events.
+        catalogue: the items.
+        changes: how often rows came or went.
     """
 
     def __init__(self, rule: SeenRule, *, popularity_half_life_us: float) -> None:
-        self._rule = rule
+        self.rule = rule
         self._half_life_us = popularity_half_life_us
         self._lock = threading.Lock()
-        self._state = _State(Histories.empty(), frozenset(), {}, {})
+        self.types = EventTypes(rule)
+        self._held = Held.resting_on(Base.none(), self.types)
         self._watermark = START
+        self._since = 0
         # Ids of own rows that the feed has not brought yet.
         self._ahead: set[int] = set()
-        self.catalogue = Catalogue(Histories.empty())
+        self.catalogue = Catalogue(self._held.base.histories.items)
+        self.changes = 0
         self._counting = True
         # Made when it is asked for; None also when rows were taken away, which it cannot follow.
         self._popularity: RecentPopularity | None = None
@@ -85,6 +63,11 @@ class History:
     def watermark(self) -> Watermark:
         """Up to where the feed was read; the next read goes on from here."""
         return self._watermark
+
+    @property
+    def base_name(self) -> str:
+        """The name of the training's history that this rests on; "" for none."""
+        return self._held.base.name
 
     def apply(self, appended: Appended) -> None:
         """Take rows that this process has just committed, before the feed brings them."""
@@ -97,24 +80,20 @@ class History:
         """Take what the feed read and move the watermark with it."""
         with self._lock:
             self._take(batch)
+            self.catalogue.compact()
 
-    def restart(self, base: Histories, batch: FeedBatch, records: Iterable[ItemRecord] = ()) -> None:
-        """Forget everything and hold a base and what came since: the first time, or for a store that was restored.
-
-        Args:
-            records: item records older than those of the batch; a base has none.
-        """
+    def restart(self, base: Base, batch: FeedBatch) -> None:
+        """Forget everything and hold a base and what came since: the first time, or for a store that was restored."""
         with self._lock:
             self._ahead.clear()
             self._counting = True
-            self.catalogue = Catalogue(base)
-            self.catalogue.update(records)
+            self.catalogue = Catalogue(base.histories.items)
             self._rest_on(base, batch)
 
-    def rebase(self, base: Histories, batch: FeedBatch) -> None:
+    def rebase(self, base: Base, batch: FeedBatch) -> None:
         """Hold a newer base and what came since it."""
         with self._lock:
-            self.catalogue.rebase(base)
+            self.catalogue.rebase(base.histories.items)
             self._rest_on(base, batch)
 
     def name_items(self, item_ids: dict[int, str]) -> None:
@@ -130,52 +109,59 @@ class History:
 
     # -- what is asked ------------------------------------------------------------------------------------------------
 
+    @property
+    def held(self) -> Held:
+        """What is held now; one request reads from one."""
+        return self._held
+
     def user_key(self, user_id: str) -> int | None:
         """The store's key of an id, or None for a user nothing is known of."""
-        state = self._state
-        key = state.user_keys.get(user_id)
-        return key if key is not None else state.base.user_key(user_id)
+        return self._held.user_key(user_id)
 
     def seen_item_keys(self, user_key: int, *, now_us: int, only_hidden: bool = False) -> NDArray[np.int64]:
         """Keys of items that `user_key` has dealt with, as the rule counts it, shape (S,), repeats possible.
 
         With `only_hidden`, just those that the user asked not to see again (`dislike=hide`), for which no age counts.
         """
-        since_us = -1 if self._rule.days is None else now_us - int(self._rule.days * _DAY_US)
-        seen: list[NDArray[np.int64]] = []
-        state = self._state
-        if user_key not in state.replaced:
-            seen.append(self._seen_in_base(state, user_key, since_us, only_hidden=only_hidden))
-        keys = [
-            row.item_key
-            for row in state.later.get(user_key, ())
-            if self._counts(row.event_type, row.occurred_us, since_us, only_hidden=only_hidden)
-        ]
-        seen.append(np.array(keys, dtype=np.int64))
-        return np.concatenate(seen)
+        return self.seen_of(self._held.events(user_key), now_us=now_us, only_hidden=only_hidden)
+
+    def seen_of(self, events: UserEvents, *, now_us: int, only_hidden: bool = False) -> NDArray[np.int64]:
+        """As `seen_item_keys`, of events that are at hand."""
+        if not only_hidden and self.rule.sees_everything:
+            return events.item_keys
+        keys: NDArray[np.int64] = events.item_keys[self.seen_mask(events, now_us=now_us, only_hidden=only_hidden)]
+        return keys
+
+    def seen_mask(self, events: UserEvents, *, now_us: int, only_hidden: bool = False) -> NDArray[np.bool_]:
+        """Which events, of one user or several, keep their item out of the user's lists, bool, shape (N,)."""
+        seen: NDArray[np.bool_] = self.types.hides[events.event_codes]
+        if not only_hidden:
+            sees = self.types.sees[events.event_codes]
+            if self.rule.days is not None:
+                sees &= events.times_us >= now_us - int(self.rule.days * _DAY_US)
+            seen |= sees
+        return seen
+
+    @property
+    def seen_ages(self) -> bool:
+        """Whether an item stops being a seen one after some time."""
+        return self.rule.days is not None
 
     def recent_popularity(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Item keys ascending and decayed counts, both shape (I,); empty once a model is live."""
         with self._lock:
             if not self._counting:
-                return _NO_KEYS, np.empty(0, dtype=np.float64)
+                return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float64)
             if self._popularity is None:
                 self._popularity = RecentPopularity(half_life_us=self._half_life_us)
-                self._popularity.add(self._base_events())
-                self._popularity.add(self._shown(row for rows in self._state.later.values() for row in rows))
+                self._popularity.add(self._held.rows_since("").shown(self.types))
             return self._popularity.counts()
-
-    def later_rows(self) -> int:
-        """Rows held beside the base."""
-        return sum(map(len, self._state.later.copy().values()))
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _rest_on(self, base: Histories, batch: FeedBatch) -> None:
+    def _rest_on(self, base: Base, batch: FeedBatch) -> None:
         """A base and everything since it, whatever was held before, save own rows that the feed has not reached."""
-        self.catalogue.name(batch.item_ids)
-        self.catalogue.update(batch.items)
-        old = self._state
+        old = self._held
         ahead = [
             row
             for rows in (old.later.values() if self._ahead else ())
@@ -183,90 +169,96 @@ class History:
             if row.id in self._ahead and not batch.watermark.covers(row.id, row.xact)
         ]
         users_ahead = {row.user_key for row in ahead}
-        later: dict[int, list[StoredInteraction]] = {user_key: [] for user_key in batch.deleted}
-        for row in (*batch.rows, *(row for rows in batch.deleted.values() for row in rows), *ahead):
-            later.setdefault(row.user_key, []).append(row)
-        user_keys = {user_id: key for user_id, key in old.user_keys.items() if key in users_ahead}
-        user_keys |= {user_id: key for key, user_id in batch.user_ids.items()}
-        user_keys = {user_id: key for user_id, key in user_keys.items() if base.user_key(user_id) != key}
-        expired_us = -1 if batch.expired_us is None else batch.expired_us
+        names_ahead = {key: user_id for user_id, key in old.user_keys.items() if key in users_ahead}
+        self.catalogue.name(batch.item_ids)
+        self.catalogue.update(batch.items)
+        self.catalogue.compact()
         self._ahead = {row.id for row in ahead}
         self._watermark = batch.watermark
-        self._popularity = None
-        self._state = _State(base, frozenset(batch.deleted), later, user_keys, expired_us)
+        self._since = 0
+        held = Held.resting_on(base, self.types)
+        if batch.expired_us is not None:
+            held = replace(held, expired_us=batch.expired_us)
+        for key, user_id in (names_ahead | batch.user_ids).items():
+            self._name_user(held, key, user_id)
+        if len(batch.rows) > MOST_SINCE:
+            held = held.with_recent(EventRows.of_columns(batch.rows, self.types))
+        else:
+            self._append(held, batch.rows)
+        self._append(held, (row for rows in batch.deleted.values() for row in rows))
+        held = replace(held, replaced=frozenset(batch.deleted))
+        self._append(held, ahead)
+        self._become(held)
 
     def _take(self, batch: FeedBatch) -> None:
         self.catalogue.update(batch.items)
         if batch.expired_us is not None:
             self._expire(batch.expired_us)
-        fresh = [row for row in batch.rows if row.id not in self._ahead and row.user_key not in batch.deleted]
+        fresh = (row for row in batch.rows if row.id not in self._ahead and row.user_key not in batch.deleted)
         self._extend(fresh, batch.user_ids, batch.item_ids)
         for user_key, rows in batch.deleted.items():
             self._replace(user_key, rows, batch)
-        self._ahead.difference_update(row.id for row in batch.rows)
+        self._ahead.difference_update(batch.rows.id.tolist())
         self._watermark = batch.watermark
+        if self._since > max(MOST_SINCE, len(self._held.recent or ())):
+            self._compact()
+
+    def _compact(self) -> None:
+        """Make a table of what came since, but for own rows that the feed has not reached and users read anew."""
+        held = self._held
+        rows: list[StoredInteraction] = []
+        left: dict[int, list[StoredInteraction]] = {}
+        for user_key, own in held.later.items():
+            kept = own if user_key in held.replaced else [row for row in own if row.id in self._ahead]
+            if kept:
+                left[user_key] = list(kept)
+            if user_key not in held.replaced:
+                rows += (row for row in own if row.id not in self._ahead)
+        self._since = 0
+        self._become(replace(held, later=left).with_recent(EventRows.of(rows, self.types)))
 
     def _extend(self, rows: Iterable[StoredInteraction], user_ids: Mapping[int, str], item_ids: dict[int, str]) -> None:
-        self._name_users(user_ids)
-        self.catalogue.name(item_ids)
-        rows = list(rows)
-        for row in rows:
-            self._state.later.setdefault(row.user_key, []).append(row)
-        if self._popularity is not None:
-            self._popularity.add(self._shown(rows))
-
-    def _name_users(self, user_ids: Mapping[int, str]) -> None:
         for key, user_id in user_ids.items():
-            if self._state.base.user_key(user_id) != key:
-                self._state.user_keys[user_id] = key
+            self._name_user(self._held, key, user_id)
+        self.catalogue.name(item_ids)
+        rows = self._append(self._held, rows)
+        if self._popularity is not None:
+            self._popularity.add(EventRows.of(rows, self.types).shown(self.types))
+        self.changes += 1
+
+    def _append(self, held: Held, rows: Iterable[StoredInteraction]) -> list[StoredInteraction]:
+        rows = list(rows)
+        self.types.numbers(row.event_type for row in rows)  # named here, where the lock is held
+        for row in rows:
+            held.later.setdefault(row.user_key, []).append(row)
+        self._since += len(rows)
+        return rows
+
+    def _name_user(self, held: Held, key: int, user_id: str) -> None:
+        if all(table.user_key(user_id) != key for table in held.tables):
+            held.user_keys[user_id] = key
 
     def _replace(self, user_key: int, rows: list[StoredInteraction], batch: FeedBatch) -> None:
-        """Some of the user's rows were deleted: hold what is left of all of them, and no longer look into the base."""
-        self._name_users({k: u for k, u in batch.user_ids.items() if k == user_key})
-        self.catalogue.name(batch.item_ids)
-        held = {row.id for row in rows}
-        ahead = [r for r in self._state.later.get(user_key, ()) if r.id in self._ahead and r.id not in held]
+        """Some of the user's rows were deleted: hold what is left, and no longer look into the tables."""
+        self.types.numbers(row.event_type for row in rows)
+        ids = {row.id for row in rows}
+        ahead = [r for r in self._held.later.get(user_key, ()) if r.id in self._ahead and r.id not in ids]
         left = [*rows, *(r for r in ahead if not batch.watermark.covers(r.id, r.xact))]
-        self._state.later[user_key] = left
-        self._popularity = None
-        self._state = replace(self._state, replaced=self._state.replaced | {user_key})
+        self._held.later[user_key] = left
+        self._become(replace(self._held, replaced=self._held.replaced | {user_key}))
 
     def _expire(self, before_us: int) -> None:
         """Rows from before that moment were deleted for their age; those that come after this may be older again."""
-        state = self._state
+        held = self._held
         later = {
             user_key: kept
-            for user_key, rows in state.later.items()
-            if (kept := [row for row in rows if row.occurred_us >= before_us]) or user_key in state.replaced
+            for user_key, rows in held.later.items()
+            if (kept := [row for row in rows if row.occurred_us >= before_us]) or user_key in held.replaced
         }
+        self._become(replace(held, later=later, expired_us=max(held.expired_us, before_us)))
+
+    def _become(self, held: Held) -> None:
+        """Rows went, or are held otherwise."""
         self._popularity = None
-        self._state = replace(state, later=later, expired_us=max(state.expired_us, before_us))
-
-    def _base_events(self) -> Iterable[tuple[int, int]]:
-        base, gone = self._state.base, np.array(sorted(self._state.replaced), dtype=np.int64)
-        shown = (base.times_us >= self._state.expired_us) & ~np.repeat(
-            np.isin(base.user_keys, gone), np.diff(base.indptr)
-        )
-        for code, name in enumerate(base.event_types):
-            if name in self._rule.hidden_types:
-                shown &= base.event_codes != code
-        return zip(base.item_keys[base.item_positions[shown]].tolist(), base.times_us[shown].tolist(), strict=True)
-
-    def _shown(self, rows: Iterable[StoredInteraction]) -> Iterable[tuple[int, int]]:
-        return ((row.item_key, row.occurred_us) for row in rows if row.event_type not in self._rule.hidden_types)
-
-    def _counts(self, event_type: str, occurred_us: int, since_us: int, *, only_hidden: bool) -> bool:
-        if event_type in self._rule.hidden_types:
-            return True
-        return not only_hidden and occurred_us >= since_us and self._rule.sees(event_type)
-
-    def _seen_in_base(self, state: _State, user_key: int, since_us: int, *, only_hidden: bool) -> NDArray[np.int64]:
-        event_types = state.base.event_types
-        if not event_types:
-            return _NO_KEYS
-        item_keys, event_codes, times_us, _ = state.base.of_user(user_key)
-        seen = np.array([name in self._rule.hidden_types for name in event_types], dtype=np.bool_)[event_codes]
-        if not only_hidden:
-            sees = np.array([self._rule.sees(name) for name in event_types], dtype=np.bool_)
-            seen |= sees[event_codes] & (times_us >= since_us)
-        return item_keys[seen & (times_us >= state.expired_us)]
+        self._held = held
+        self.changes += 1

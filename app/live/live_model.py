@@ -5,17 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.db.watermark import Watermark
+from model.candidates import Candidates
 from model.served import ServedModel
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveModel:
-    """A model version that answers requests, with what an answer says about it."""
+    """A model version that answers requests, with what an answer says about it.
+
+    Attributes:
+        name: of its snapshot, and of the history that was written with it.
+        candidates: its items and those that came since, as of now.
+    """
 
     version: int
     created_us: int
     watermark: Watermark
-    served: ServedModel
+    name: str
+    candidates: Candidates
+
+    @property
+    def served(self) -> ServedModel:
+        """What the training made."""
+        return self.candidates.served
 
 
 class LiveModel:

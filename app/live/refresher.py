@@ -6,8 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -15,11 +14,12 @@ from app.db import items, keys, models
 from app.db.engine import SchemaOutdated, Store, StoreUnavailable
 from app.db.feed import read_feed
 from app.db.keys import KeyRow
-from app.db.watermark import START, Watermark
+from app.db.watermark import START
+from app.live.freshness import fresh_candidates
+from app.live.held import Base
 from app.live.history import History
 from app.live.live_model import ActiveModel, LiveModel
 from app.snapshots import SnapshotStore
-from model.histories import Histories
 from model.served import ServedModel
 from model.snapshot import SnapshotError
 
@@ -29,6 +29,8 @@ _log = structlog.get_logger(__name__)
 _RETRY_SECONDS = 1.0
 # Between two tries of a snapshot that was refused: each reads and checks all of it.
 _SNAPSHOT_RETRY_SECONDS = 10.0
+# Fresh popularity is made again after so many times the time that it took.
+_FRESH_EVERY = 20
 
 
 class Refresher:
@@ -58,7 +60,8 @@ class Refresher:
         self._thread = threading.Thread(target=self._run, name="refresher", daemon=True)
         self._keys_stale = True
         self._refused: _Refused | None = None
-        self._base_name = ""
+        self._freshened: tuple[object, ...] = ()
+        self._fresh_again_at = 0.0
         self.problem: str | None = "not read yet"
 
     def start(self) -> None:
@@ -74,10 +77,10 @@ class Refresher:
 
     async def poll_now(self) -> None:
         """See now what this worker has just committed, without waiting for the next round."""
-        await asyncio.to_thread(self.poll)
+        await asyncio.to_thread(self.poll, at_once=True)
 
-    def poll(self) -> None:
-        """One round. Raises: StoreUnavailable."""
+    def poll(self, *, at_once: bool = False) -> None:
+        """One round; `at_once`, whatever it costs to let everything follow. Raises: StoreUnavailable."""
         with self._one_poll:
             self._follow_feed()
             with self._store.read() as connection:
@@ -86,6 +89,9 @@ class Refresher:
                     self._on_keys(keys.active(connection))
                     self._keys_stale = False
             self.problem = None if active is None else self._adopt_model(active)
+            if at_once:
+                self._fresh_again_at = 0.0
+            self._freshen()
 
     def _follow_feed(self) -> None:
         if self._history.watermark == START:
@@ -107,19 +113,15 @@ class Refresher:
         All is read before anything changes: if the store goes away meanwhile, what was held goes on.
         """
         self._keys_stale = True
-        base = self._newest_base(self._snapshots.names("history"))
-        with self._store.read() as connection:
-            # A base has no restrictions, and the feed brings only those that came after it.
-            records = [] if base is None else list(items.restricted_records(connection))
-        batch = read_feed(self._store, START if base is None else base.watermark)
+        base = self._newest_base(self._snapshots.names("history")) or Base.none()
+        batch = read_feed(self._store, base.watermark)
         if batch.reset:
             # It was read from the store as it was before it was restored.
-            base, records, batch = None, [], read_feed(self._store, START)
+            base, batch = Base.none(), read_feed(self._store, START)
         # In a store that was restored, keys of the model in use may belong to others.
         self._live.swap(None)
         self._refused = None
-        self._history.restart(Histories.empty() if base is None else base.histories, batch, records)
-        self._base_name = "" if base is None else base.name
+        self._history.restart(base, batch)
 
     def _run(self) -> None:
         wait = self._refresh_seconds
@@ -164,10 +166,23 @@ class Refresher:
             # The history that was written with this model is damaged or gone: the store still knows the names.
             with self._store.read() as connection:
                 self._history.name_items(items.ids_of(connection, unnamed))
-        self._live.swap(ActiveModel(row.version, row.created_us, row.watermark, served))
+        candidates = fresh_candidates(served, row.folder, self._history)
+        self._live.swap(ActiveModel(row.version, row.created_us, row.watermark, row.folder, candidates))
         self._history.stop_counting()
         _log.info("model_live", version=row.version, users=len(served.user_keys), items=len(served.item_keys))
         return None
+
+    def _freshen(self) -> None:
+        """Let popularity and new items follow what came since, in a twentieth of the time at most."""
+        live = self._live.current()
+        state = (self._history.changes, self._history.catalogue.version, live and live.version)
+        started = time.monotonic()
+        if live is None or state == self._freshened or started < self._fresh_again_at:
+            return
+        self._live.swap(replace(live, candidates=fresh_candidates(live.served, live.name, self._history)))
+        # What came while it was made is in the next one.
+        self._freshened = state
+        self._fresh_again_at = started + _FRESH_EVERY * (time.monotonic() - started)
 
     def _load(self, row: models.ModelRow) -> ServedModel:
         served, snapshot = self._snapshots.load_model(row.folder, self._store.store_id())
@@ -178,7 +193,7 @@ class Refresher:
 
     def _adopt_newer_base(self) -> None:
         """Hold a newer history, if there is one, and what came since. A training writes it before the pointer moves."""
-        names = [name for name in self._snapshots.names("history") if name > self._base_name]
+        names = [name for name in self._snapshots.names("history") if name > self._history.base_name]
         base = self._newest_base(names)
         if base is None:
             return
@@ -186,25 +201,16 @@ class Refresher:
         batch = read_feed(self._store, base.watermark)
         if not batch.reset:
             self._keys_stale |= batch.keys_changed
-            self._history.rebase(base.histories, batch)
-            self._base_name = base.name
+            self._history.rebase(base, batch)
 
-    def _newest_base(self, names: list[str]) -> _Base | None:
+    def _newest_base(self, names: list[str]) -> Base | None:
         if not names:
             return None
         with self._store.read() as connection:
             # What a restored store has lost is not true any more, whatever has come since: it knows no such version.
             published = models.published(connection, names)
         newest = self._snapshots.latest_history(self._store.store_id(), published)
-        return None if newest is None else _Base(*newest)
-
-
-class _Base(NamedTuple):
-    """A history that a training wrote."""
-
-    histories: Histories
-    watermark: Watermark
-    name: str
+        return None if newest is None else Base(*newest)
 
 
 @dataclass(frozen=True, slots=True)

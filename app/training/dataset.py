@@ -7,22 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.clock import MICROSECONDS
 from app.db import interactions
 from app.db.engine import Store
 from app.db.feed import adopt_restored, holds_foreign
 from app.db.watermark import Watermark
+from model.positives import EventWeights, TypeWeights, speaking
 from model.user_items import damped
 
 # One short read of the store: long reads hold back its clean-up and, with them, everybody's writes.
 RANGE_ROWS = 20_000
-REPEAT_US = 60 * MICROSECONDS
-DEFAULT_WEIGHT = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,30 +124,23 @@ def read_events(store: Store, *, check: Callable[[], None] = lambda: None, range
     return Events(**joined, event_types=tuple(codes), watermark=watermark)
 
 
-def positives(events: Events, event_weights: Mapping[str, float | Literal["hide"]]) -> Positives:
-    """Which events speak for an item, and how much.
-
-    An event counts with its type's weight (1 for a type without one) times its value. Left out and counted: events of a
-    type that hides, events of a pair that was hidden at that moment or later, and an event of the same user, item and
-    type as the one before it when it came less than 60 s after that one.
-    """
-    weights_of_types = [event_weights.get(name, DEFAULT_WEIGHT) for name in events.event_types]
-    hiding = np.array([weight == "hide" for weight in weights_of_types], dtype=np.bool_)[events.event_codes]
-    factors = np.array([0.0 if weight == "hide" else weight for weight in weights_of_types], dtype=np.float64)
-    hidden = _hidden(events, hiding)
-    repeated = _repeated(events) & ~hiding & ~hidden
-    kept = np.flatnonzero(~(hiding | hidden | repeated))
-    left_out = {
-        "hiding_events": int(hiding.sum()),
-        "hidden_by_them": int(hidden.sum()),
-        "repeated_within_60_seconds": int(repeated.sum()),
-    }
+def positives(events: Events, event_weights: EventWeights) -> Positives:
+    """Which events speak for an item, and how much, as `model.positives.speaking` says."""
+    found = speaking(
+        events.user_keys,
+        events.item_keys,
+        event_codes=events.event_codes,
+        values=events.values,
+        times_us=events.times_us,
+        types=TypeWeights.of(events.event_types, event_weights),
+    )
+    kept = found.rows
     return Positives(
         user_keys=events.user_keys[kept],
         item_keys=events.item_keys[kept],
         times_us=events.times_us[kept],
-        weights=factors[events.event_codes[kept]] * events.values[kept],
-        left_out=left_out,
+        weights=found.weights,
+        left_out=found.left_out,
     )
 
 
@@ -186,35 +177,3 @@ _COLUMNS: Mapping[str, type[np.generic]] = {
 
 def _joined(chunks: list[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
     return np.concatenate(chunks).astype(dtype, copy=False) if chunks else np.empty(0, dtype=dtype)
-
-
-def _pair_numbers(events: Events) -> NDArray[np.int64]:
-    """One number for each pair of a user and an item, shape (N,)."""
-    users = np.unique(events.user_keys, return_inverse=True)[1]
-    item_keys, items = np.unique(events.item_keys, return_inverse=True)
-    numbers: NDArray[np.int64] = users * max(len(item_keys), 1) + items
-    return numbers
-
-
-def _hidden(events: Events, hiding: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether a hiding event of the same pair came at the time of each (other) event or later."""
-    if not hiding.any():
-        return np.zeros(len(events), dtype=np.bool_)
-    pair_numbers = _pair_numbers(events)
-    hidden_pairs, row_of = np.unique(pair_numbers[hiding], return_inverse=True)
-    last_us = np.full(len(hidden_pairs), np.iinfo(np.int64).min)
-    np.maximum.at(last_us, row_of, events.times_us[hiding])
-    places = np.minimum(np.searchsorted(hidden_pairs, pair_numbers), len(hidden_pairs) - 1)
-    hidden: NDArray[np.bool_] = (hidden_pairs[places] == pair_numbers) & (events.times_us <= last_us[places]) & ~hiding
-    return hidden
-
-
-def _repeated(events: Events) -> NDArray[np.bool_]:
-    """Whether each event follows one of the same user, item and type by less than REPEAT_US."""
-    order = np.lexsort((events.times_us, events.event_codes, events.item_keys, events.user_keys))
-    same = np.ones(max(len(order) - 1, 0), dtype=np.bool_)
-    for column in (events.user_keys, events.item_keys, events.event_codes):
-        same &= np.diff(column[order].astype(np.int64)) == 0
-    repeated = np.zeros(len(events), dtype=np.bool_)
-    repeated[order[1:]] = same & (np.diff(events.times_us[order]) < REPEAT_US)
-    return repeated

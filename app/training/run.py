@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import structlog
 
 from app.clock import DAY_US, Clock, now_us, to_rfc3339
@@ -22,6 +21,7 @@ from app.training.history import build_histories
 from app.training.lease import LOST
 from app.training.progress import OnProgress, Progress, TrainingStopped
 from app.training.recipe import Fit
+from app.training.served import served_model
 from app.training.trial import Trial, summary, try_policy
 from app.training.window import by_number
 from model.policy import FittedPolicy, Policy
@@ -147,10 +147,12 @@ class _Run:
         if self._claim.dry_run:
             metrics = self._metrics(config, trial, rows, numbered)
             return self.outcome("succeeded", metrics=metrics, reason="dry run: nothing was published")
-        served = self._refit(config, trial, rows, numbered)
+        served = self._refit(config, trial, rows, numbered, events)
         return self._publish(config, served, self._metrics(config, trial, rows, numbered), events)
 
-    def _refit(self, config: TrainingConfig, trial: Trial, rows: Positives, numbered: Pairs) -> ServedModel:
+    def _refit(
+        self, config: TrainingConfig, trial: Trial, rows: Positives, numbered: Pairs, events: Events
+    ) -> ServedModel:
         """The policy of the trial, fitted on all rows."""
         self._progress.phase("refit")
         fitted = self._fit(
@@ -164,15 +166,13 @@ class _Run:
         )
         recipe.check_finite(fitted.learnt)
         policy = FittedPolicy(trial.policy, fitted.learnt, by_number(rows, numbered))
-        return ServedModel(
-            user_keys=numbered.user_keys,
-            item_keys=numbered.item_keys,
-            user_vectors=policy.user_vectors,
-            user_groups=policy.groups,
-            item_vectors=fitted.learnt.item_vectors,
-            item_biases=fitted.learnt.item_biases,
-            popularity=policy.popularity,
-            betas=np.array(trial.policy.betas),
+        return served_model(
+            policy,
+            fitted.learnt,
+            numbered,
+            rows=rows,
+            events=events,
+            event_weights=self._settings.event_weights,
         )
 
     def _publish(
@@ -214,7 +214,7 @@ class _Run:
         # The history comes first: whoever sees the new version finds the names of its items.
         histories = build_histories(self._store, events, check=self._progress.check)
         self._snapshots.save("history", name, histories.arrays(), facts=histories.facts() | told, **stamp)
-        told |= {"config": config.model_dump(), "metrics": metrics}
+        told |= {"config": config.model_dump(), "metrics": metrics} | served.facts()
         folder, sha256 = self._snapshots.save("model", name, served.arrays(), facts=told, **stamp)
         return publication.Version(
             folder=folder,

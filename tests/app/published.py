@@ -3,31 +3,51 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from app.db import interactions, items, trainings, users
 from app.db.engine import Store
 from app.snapshots import SnapshotStore
+from app.training.history import item_table
 from model.histories import Histories
-from model.served import ServedModel
+from model.served import ServedModel, ServedPolicy
 
 NOW_US = 1_738_324_800_000_000
 
 
-def served_model(user_keys: list[int], item_keys: list[int], *, seed: int = 1) -> ServedModel:
-    """A model of random numbers."""
+def served_model(user_keys: list[int], item_keys: list[int], *, seed: int = 1, **changed: Any) -> ServedModel:
+    """A model of random numbers, of users who had one interaction each."""
     random = np.random.default_rng(seed)
-    return ServedModel(
-        user_keys=np.array(user_keys, dtype=np.int64),
-        item_keys=np.array(item_keys, dtype=np.int64),
-        user_vectors=random.normal(size=(len(user_keys), 4)).astype(np.float32),
-        item_vectors=random.normal(size=(len(item_keys), 4)).astype(np.float32),
-        item_biases=np.zeros(len(item_keys), dtype=np.float32),
-        popularity=random.exponential(size=len(item_keys)),
-        betas=np.array([0.5]),
-        user_groups=np.zeros(len(user_keys), dtype=np.uint8),
-    )
+    arrays: dict[str, Any] = {
+        "user_keys": np.array(user_keys, dtype=np.int64),
+        "item_keys": np.array(item_keys, dtype=np.int64),
+        "user_vectors": random.normal(size=(len(user_keys), 4)).astype(np.float32),
+        "item_vectors": random.normal(size=(len(item_keys), 4)).astype(np.float32),
+        "item_biases": np.zeros(len(item_keys), dtype=np.float32),
+        "popularity": random.exponential(size=len(item_keys)),
+        "betas": np.full(4, 0.5),
+        "user_groups": np.zeros(len(user_keys), dtype=np.uint8),
+        "history_sizes": np.ones(len(user_keys), dtype=np.int32),
+        "fold_in_matrices": np.eye(4, dtype=np.float32),
+        "fold_in_offsets": np.zeros((1, 4), dtype=np.float32),
+        "policy": served_policy(),
+    }
+    return ServedModel(**{**arrays, **changed})
+
+
+def served_policy(**changed: Any) -> ServedPolicy:
+    """Popularity and histories that do not age, and no repeats."""
+    given: dict[str, Any] = {
+        "popularity_now_us": float(NOW_US),
+        "popularity_half_life_us": None,
+        "fold_in_length": 2.0,
+        "fold_in_half_life_us": None,
+        "repeats": None,
+        "event_weights": {},
+    }
+    return ServedPolicy(**{**given, **changed})
 
 
 def publish_model(store: Store, model_dir: Path, *, seed: int = 1, history: bool = True) -> int:
@@ -43,7 +63,9 @@ def publish_model(store: Store, model_dir: Path, *, seed: int = 1, history: bool
         columns = interactions.scan(connection, upto=watermark, after_id=-1, limit=1_000_000)
         user_ids = users.ids_of(connection, sorted(set(columns.user_key.tolist())))
         item_ids = items.ids_of(connection, sorted(set(columns.item_key.tolist())))
-    served = served_model(sorted(user_ids), sorted(item_ids), seed=seed)
+        records = list(items.records(connection))
+    keys, sizes = np.unique(columns.user_key, return_counts=True)
+    served = served_model(keys.tolist(), sorted(item_ids), seed=seed, history_sizes=sizes.astype(np.int32))
     name = f"model-{claim.id:06d}"
     stored = {"store_id": store.store_id(), "created_at": "2025-01-31T12:00:00Z"}
     if history:
@@ -56,12 +78,11 @@ def publish_model(store: Store, model_dir: Path, *, seed: int = 1, history: bool
             values=columns.value,
             event_types=types,
             user_ids=user_ids,
-            item_ids=item_ids,
-            titles={},
+            items=item_table(records),
         )
         facts = histories.facts() | {"watermark": watermark.to_json()}
         snapshots.save("history", name, histories.arrays(), facts=facts, **stored)
-    _, sha256 = snapshots.save("model", name, served.arrays(), facts={}, **stored)
+    _, sha256 = snapshots.save("model", name, served.arrays(), facts=served.facts(), **stored)
     with store.write() as connection:
         version = trainings.publish(
             connection,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from app.logs import configure_logs
+from app.logs import REQUEST_ID, configure_logs
 from app.settings import Settings
 
 
@@ -58,11 +58,19 @@ def test_an_exception_is_one_line_with_its_traceback(capsys: pytest.CaptureFixtu
 
 def test_the_request_id_stands_on_every_line_of_its_request(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(Settings(log_format="json"))
-    with structlog.contextvars.bound_contextvars(request_id="r1"):
-        structlog.get_logger().info("ours")
-        logging.getLogger("theirs").warning("theirs")
+    token = REQUEST_ID.set("r1")
+    structlog.get_logger().info("ours")
+    logging.getLogger("theirs").warning("theirs")
+    REQUEST_ID.reset(token)
     structlog.get_logger().info("outside")
     assert [line.get("request_id") for line in lines(capsys)] == ["r1", "r1", None]
+
+
+def test_what_json_cannot_hold_is_shown_and_loses_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(Settings(log_format="json"))
+    structlog.get_logger().info("odd", name="a\udcff", value=complex(1, 2))
+    (line,) = lines(capsys)
+    assert (line["event"], line["value"]) == ("odd", "(1+2j)")
 
 
 def test_the_level_is_a_setting(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,8 +8,9 @@ import pytest
 from app.db.interactions import Appended, StoredInteraction
 from app.db.items import ItemRecord
 from app.db.watermark import START
-from app.live.history import History, SeenRule
+from app.live.history import History
 from app.live.live_model import ActiveModel, LiveModel
+from app.live.seen import SeenRule
 from app.recommend import NoModelError, Recommender, UnknownUserError, Wanted
 from model.served import ServedModel
 

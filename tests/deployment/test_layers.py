@@ -36,8 +36,9 @@ MAY_IMPORT = {
     "app.strict_json": {"app.errors"},
     "app.rate_limit": {"app.errors"},
     "app.security": {"app.errors", "app.settings"},
-    "app.db": LEAVES | {"migrations"},
+    "app.db": LEAVES | {"migrations", "model"},
     "app.interaction_rows": LEAVES | {"app.db", "app.strict_json"},
+    "app.item_rows": LEAVES | {"app.db", "app.interaction_rows"},
     "app.snapshots": LEAVES | {"app.db", "model"},
     "app.live": LEAVES | {"app.db", "app.snapshots", "model"},
     "app.recommend": LEAVES | {"app.live", "model"},
@@ -46,10 +47,10 @@ MAY_IMPORT = {
     "app.state": LEAVES | {"app.db", "app.live", "app.readiness", "app.recommend", "app.snapshots"},
     "app.api": LEAVES
     | {"app.db", "app.interaction_rows", "app.live", "app.readiness", "app.recommend", "app.state", "app.strict_json"}
-    | {"app.training.config", "model"},
+    | {"app.item_rows", "app.training.config", "model"},
     "app.main": LEAVES
     | {"app.api", "app.db", "app.live", "app.readiness", "app.recommend", "app.snapshots", "app.state"},
-    "app.importing": LEAVES | {"app.db", "app.interaction_rows"},
+    "app.importing": LEAVES | {"app.db", "app.interaction_rows", "app.item_rows"},
     "app.demo": LEAVES | {"app.db"},
     "app.web": set[str](),
 }

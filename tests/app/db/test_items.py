@@ -1,18 +1,29 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 
+import pytest
 import sqlalchemy as sa
 
-from app.db import items, tables
+from app.db import interactions, items, tables
 from app.db.engine import Store
+from app.db.feed import read_feed
+from app.db.interactions import append
 from app.db.items import ItemRecord, NewItem
+from app.db.watermark import START
 from tests.app.db.rows import row, store_rows
 
 
 def put(store: Store, *new: NewItem, now_us: int = 1) -> int:
     with store.write() as connection:
         return items.upsert(connection, new, now_us=now_us)
+
+
+def delete(store: Store, item_id: str, *, now_us: int = 1) -> bool:
+    with store.write() as connection:
+        return items.delete(connection, item_id, now_us=now_us)
 
 
 def records(store: Store, keys: list[int] | None = None) -> dict[str, ItemRecord]:
@@ -84,6 +95,97 @@ def test_a_deleted_item_is_back_when_it_is_put_again(store: Store) -> None:
     assert records(store)["x"].deleted is True
     put(store, NewItem("x"))
     assert records(store)["x"].deleted is False
+
+
+def test_the_item_of_an_id_is_found_whoever_named_it(store: Store) -> None:
+    store_rows(store, [row("u", "named")])
+    put(store, NewItem("put", "Title", ["a"], {"nul": "a\0b", "big": 10**300}, True, 10, 20))
+    all_records = records(store)
+    with store.read() as connection:
+        assert items.get(connection, "named") == all_records["named"]
+        assert items.get(connection, "put") == all_records["put"]
+        assert items.get(connection, "PUT") is None
+    assert all_records["put"].metadata == {"nul": "a\0b", "big": 10**300}
+
+
+def test_a_deleted_item_is_not_found_and_keeps_what_was_put(store: Store) -> None:
+    put(store, NewItem("x", "Title", ["a"], {"k": 1}, True, 10, 20))
+    before = records(store)["x"]
+    assert delete(store, "x", now_us=9) is True
+    with store.read() as connection:
+        assert items.get(connection, "x") is None
+        assert items.page(connection, limit=10) == []
+    assert records(store)["x"] == replace(before, deleted=True, updated_us=9)
+
+
+def test_only_an_item_that_is_there_can_be_deleted(store: Store) -> None:
+    assert delete(store, "x") is False
+    put(store, NewItem("x"))
+    assert [delete(store, "x"), delete(store, "x")] == [True, False]
+    put(store, NewItem("x"))
+    assert delete(store, "x") is True
+
+
+def test_a_deletion_is_a_change_of_that_item_and_a_vain_one_is_none(store: Store) -> None:
+    put(store, NewItem("w"), NewItem("x"))
+    delete(store, "x", now_us=9)
+    delete(store, "x", now_us=10)
+    with store.read() as connection:
+        query = sa.select(tables.changes.c.kind, tables.changes.c.key).where(tables.changes.c.at_us > 1)
+        assert connection.execute(query).all() == [("item", records(store)["x"].item_key)]
+
+
+def test_a_replica_that_starts_learns_of_a_deleted_item_that_only_interactions_have_named(store: Store) -> None:
+    store_rows(store, [row("u", "x")])
+    delete(store, "x", now_us=9)
+    (found,) = read_feed(store, START).items
+    assert (found.item_id, found.deleted) == ("x", True)
+
+
+def test_interactions_with_a_deleted_item_do_not_bring_it_back(store: Store) -> None:
+    put(store, NewItem("x"))
+    delete(store, "x")
+    assert store_rows(store, [row("u", "x")]).accepted == 1
+    assert records(store)["x"].deleted is True
+
+
+def test_items_are_paged_by_key_without_those_that_were_deleted(store: Store) -> None:
+    store_rows(store, [row("u", "a")])
+    put(store, *(NewItem(name) for name in "bcde"))
+    delete(store, "c")
+    with store.read() as connection:
+        first = items.page(connection, limit=2)
+        assert [one.item_id for one in first] == ["a", "b"]
+        assert first == list(items.records(connection, [one.item_key for one in first]))
+        rest = items.page(connection, limit=3, after_key=first[-1].item_key)
+        assert [one.item_id for one in rest] == ["d", "e"]
+        assert items.page(connection, limit=2, after_key=rest[-1].item_key) == []
+
+
+@pytest.mark.parametrize("interaction_first", [True, False])
+def test_a_record_and_an_interaction_that_name_an_item_at_once_both_succeed(
+    store: Store, interaction_first: bool
+) -> None:
+    def put_it() -> None:
+        put(store, NewItem("x", "Title"))
+
+    def buy_it() -> None:
+        store_rows(store, [row("u", "x")])
+
+    with ThreadPoolExecutor(1) as pool:
+        with store.write() as connection:
+            if interaction_first:
+                append(connection, [row("u", "x")], received_us=5_000)
+            else:
+                items.upsert(connection, [NewItem("x", "Title")], now_us=1)
+            second = pool.submit(put_it if interaction_first else buy_it)
+            wait([second], timeout=0.3)
+            assert not second.done()  # it has met what is not committed, and waits for it
+        second.result(10)
+    with store.read() as connection:
+        found = items.get(connection, "x")
+        assert found is not None
+        assert (found.title, items.count(connection), interactions.count(connection)) == ("Title", 1, 1)
 
 
 def test_only_items_with_a_record_are_read_as_put(store: Store) -> None:

@@ -194,7 +194,7 @@ def test_items_are_put_with_their_titles_and_categories(store: Store, tmp_path: 
     "fields",
     [
         {"item_id": ""},
-        {"item_id": "a", "title": "x" * 501},
+        {"item_id": "a", "title": "x" * 513},
         {"item_id": "a", "title": "a\nb"},
         {"item_id": "a", "title": 5},
         {"item_id": "a", "categories": [""]},

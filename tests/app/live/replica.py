@@ -12,9 +12,10 @@ from app.db import interactions
 from app.db.engine import Store, StoreUnavailable
 from app.db.interactions import NewInteraction
 from app.db.keys import KeyRow
-from app.live.history import History, SeenRule
+from app.live.history import History
 from app.live.live_model import LiveModel
 from app.live.refresher import Refresher
+from app.live.seen import SeenRule
 from app.snapshots import SnapshotStore
 from tests.app.published import NOW_US
 

@@ -9,7 +9,8 @@ import numpy as np
 from app.db.feed import FeedBatch
 from app.db.interactions import Appended, StoredInteraction
 from app.db.watermark import START, Watermark
-from app.live.history import History, SeenRule
+from app.live.history import History
+from app.live.seen import SeenRule
 from model.histories import Histories
 
 DAY_US = 86_400_000_000

@@ -1,0 +1,131 @@
+"""What a replica holds of users' rows at one moment, and how it is read.
+
+Letters used for shapes: N rows.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from app.db.append import StoredInteraction
+from app.db.watermark import START, Watermark
+from app.live.rows import BaseTable, EventRows, RecentTable, joined_events, still_held
+from app.live.seen import EventTypes
+from model.histories import Histories
+from model.user_factors import UserEvents
+
+
+class Base(NamedTuple):
+    """A history that a training wrote, which rows it holds, and its name."""
+
+    histories: Histories
+    watermark: Watermark
+    name: str
+
+    @classmethod
+    def none(cls) -> Base:
+        """Before the first training."""
+        return cls(Histories.empty(), START, "")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """Tables and what came since, behind one reference: a reader that takes it sees all of the same moment.
+
+    Attributes:
+        base, base_table: what a training wrote.
+        types: numbers of the types of events.
+        recent: rows that came since, once there are many.
+        replaced: users whose rows in the tables no longer hold, since some were deleted; all of theirs are in `later`.
+        later: the other rows by user; a list grows at its end and is otherwise replaced.
+        user_keys: ids of users that the tables do not know.
+        serial: another number for each; whoever keeps it does not keep what is held.
+        expired_us: what the tables hold from before this moment was deleted for its age.
+    """
+
+    base: Base
+    base_table: BaseTable
+    types: EventTypes
+    recent: RecentTable | None = None
+    replaced: frozenset[int] = frozenset()
+    later: dict[int, list[StoredInteraction]] = field(default_factory=dict)
+    user_keys: dict[str, int] = field(default_factory=dict)
+    expired_us: int = -1
+    serial: int = field(init=False, default_factory=itertools.count().__next__)
+
+    @classmethod
+    def resting_on(cls, base: Base, types: EventTypes) -> Held:
+        """A base and nothing else."""
+        return cls(base, BaseTable(base.histories, types), types)
+
+    @property
+    def tables(self) -> tuple[BaseTable | RecentTable, ...]:
+        """The tables, the older one first."""
+        return (self.base_table,) if self.recent is None else (self.base_table, self.recent)
+
+    def user_key(self, user_id: str) -> int | None:
+        """The store's key of an id, or None for a user nothing is known of."""
+        if (key := self.user_keys.get(user_id)) is not None:
+            return key
+        for table in self.tables:
+            if (key := table.user_key(user_id)) is not None:
+                return key
+        return None
+
+    def size(self, user_key: int) -> int:
+        """How many events of a user there are."""
+        if self.expired_us >= 0:
+            return len(self.events(user_key).times_us)
+        tables = () if user_key in self.replaced else self.tables
+        return sum(table.size(user_key) for table in tables) + len(self.later.get(user_key, ()))
+
+    def events(self, user_key: int) -> UserEvents:
+        """What a user did; the codes are numbers of `types`."""
+        later = self.later.get(user_key)
+        if later is None and self.recent is None and self.expired_us < 0:
+            return self.base_table.events(user_key)  # nearly everybody
+        tables = () if user_key in self.replaced else self.tables
+        parts = [events for table in tables if len((events := table.events(user_key)).times_us)]
+        if self.expired_us >= 0:
+            parts = [part.take(part.times_us >= self.expired_us) for part in parts]
+        if later:
+            parts.append(EventRows.of(later, self.types).events())
+        return joined_events(parts)
+
+    def rows_since(self, name: str) -> EventRows:
+        """All rows that the history of this name does not hold; all there are where this rests on another one."""
+        own = self.base.name == name and name != ""
+        covers = self.base.watermark.covers
+        later = [
+            row
+            for user_key, rows in self.later.copy().items()
+            for row in rows.copy()
+            # Of a user whose rows were read anew, those that the base has too.
+            if not (own and user_key in self.replaced and covers(row.id, row.xact))
+        ]
+        parts = [table.rows() for table in self.tables[1 if own else 0 :]]
+        held = [still_held(part, replaced=self.replaced, expired_us=self.expired_us) for part in parts]
+        return EventRows.joined([*held, EventRows.of(later, self.types)])
+
+    def users(self) -> int:
+        """How many users are named."""
+        return len(self.base.histories.users) + len(self.user_ids_beside())
+
+    def user_ids_beside(self) -> list[str]:
+        """Ids of the users that the base does not name."""
+        named = {} if self.recent is None else self.recent.named()
+        return [*named, *self.user_keys.copy()]
+
+    def since_base(self) -> int:
+        """How many rows are held beside the base."""
+        return len(self.recent or ()) + sum(map(len, self.later.copy().values()))
+
+    def with_recent(self, rows: EventRows) -> Held:
+        """The rows in the recent table, which then also names the users that only `user_keys` did."""
+        names = dict(self.user_keys)
+        if self.recent is not None:
+            held = still_held(self.recent.rows(), replaced=self.replaced, expired_us=self.expired_us)
+            rows, names = EventRows.joined([held, rows]), self.recent.named() | names
+        return replace(self, recent=RecentTable(rows, names), user_keys={})

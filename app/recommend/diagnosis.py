@@ -1,0 +1,76 @@
+"""Why a user gets the list that they get, in one sentence and numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.live.history import History
+from app.live.live_model import ActiveModel
+from app.recommend.filters import counted
+from app.recommend.known_users import KnownUser
+from app.recommend.lists import Diagnosis, Source
+
+
+def diagnosis(
+    model: ActiveModel,
+    user: KnownUser | None,
+    *,
+    among: NDArray[np.int64] | None,
+    parts: list[tuple[str, NDArray[np.int64]]],
+    interactions_used: int,
+) -> Diagnosis:
+    """What a version makes of a user.
+
+    Args:
+        among: numbers of the items of the wanted categories; None for all.
+        parts: names of filters and numbers of the items they take away.
+        interactions_used: how many interactions shaped the user's vector.
+    """
+    candidates = model.candidates
+    personal = user is not None and user.factors is not None
+    total = candidates.num_scored if personal else len(candidates)
+    source, reason, sentence = _why(user, interactions_used)
+    filters = counted(total, among, parts)
+    left = filters[-1].after if filters else total
+    return Diagnosis(
+        source,
+        reason,
+        f"{sentence} {left} of {total} items are left to choose from.",
+        interactions_used,
+        total,
+        filters,
+        model.version,
+        model.created_us,
+    )
+
+
+def diagnosis_before_model(history: History, known: bool) -> Diagnosis:
+    """What a user gets before the first model."""
+    sentence = "There is no model yet, so the list is what is popular lately, the same for everybody."
+    if known:
+        sentence = "There is no model yet, so the list is what is popular lately, without what this user has seen."
+    counted_keys, _ = history.recent_popularity()
+    total = len(counted_keys) + len(history.catalogue.keys_beyond(counted_keys))
+    return Diagnosis("popular", "no_model", sentence, 0, total, (), None, None)
+
+
+def _why(user: KnownUser | None, used: int) -> tuple[Source, str, str]:
+    if user is None:
+        return "popular", "unknown_user", "Nothing is known of this user, so the list is what is popular lately."
+    if user.factors is None:
+        if not user.events:
+            return "popular", "no_interactions", "Nothing of what this user did is left, so the list is popular lately."
+        return (
+            "popular",
+            "only_unknown_items",
+            "No item that speaks for this user's taste is in the model yet, so the list is what is popular lately.",
+        )
+    interactions = "1 interaction" if used == 1 else f"{used} interactions"
+    if user.source == "model":
+        return "model", "known_to_model", f"The list is made of {interactions} of this user that the training knew."
+    return (
+        "fold_in",
+        "later_interactions",
+        f"The list is made of {interactions} of this user, some of which came after the training.",
+    )

@@ -1,0 +1,161 @@
+"""What a version makes of each user: trained, or folded in from what the user did; kept until the next interaction."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.live.held import Held
+from app.live.history import History
+from app.live.live_model import ActiveModel
+from app.recommend.lists import SessionEvent
+from model.positives import TypeWeights
+from model.served import ServedModel
+from model.user_factors import ChosenItems, UserEvents, UserFactors, as_trained, chosen_items, folded_in
+
+# Users kept at a time, about half a kilobyte each; with more, those that came first are made again when they come back.
+MOST_KEPT = 16_384
+
+Numbers = NDArray[np.int64]
+
+
+class KnownUser:
+    """A user as one version sees them.
+
+    Attributes:
+        key: the store's; None for a visitor of whom nothing is stored.
+        factors: None where no item of the version is among what the user chose.
+        source: whether anything that the training did not know shaped the vector.
+        events: how many there are.
+        chosen: what shaped it, of a visitor.
+        seen_keys: of a visitor, the items seen and those hidden, int64.
+    """
+
+    __slots__ = ("_made_of", "_seen", "chosen", "events", "factors", "key", "seen_keys", "source")
+
+    def __init__(
+        self,
+        key: int | None,
+        factors: UserFactors | None,
+        source: Literal["model", "fold_in"],
+        *,
+        events: int,
+        chosen: ChosenItems | None = None,
+        seen_keys: tuple[Numbers, Numbers] | None = None,
+        made_of: tuple[int, int, float] = (-1, -1, 0.0),
+    ) -> None:
+        self.key, self.factors, self.source, self.events = key, factors, source, events
+        self.chosen, self.seen_keys = chosen, seen_keys
+        # What was held, how many later rows of the user, and the moment that repeats count back from.
+        self._made_of = made_of
+        # For which candidates and which question, and the numbers.
+        self._seen: tuple[int, bool, Numbers] | None = None
+
+
+class KnownUsers:
+    """Makes users and keeps some of them. The same user is made again of the same bits."""
+
+    def __init__(self, history: History, *, most_kept: int = MOST_KEPT) -> None:
+        self._history = history
+        self._most_kept = most_kept
+        self._kept: dict[int, KnownUser] = {}
+        self._served: ServedModel | None = None
+        self._lock = threading.Lock()
+
+    def get(self, user_key: int, model: ActiveModel) -> KnownUser:
+        """The user as the model sees them now."""
+        held, served = self._history.held, model.served
+        if self._served is not served:
+            with self._lock:
+                self._served, self._kept = served, {}
+        # What comes back does so by its age. Rows are counted before they are read: what comes in between only makes
+        # the user be made once more.
+        now_us = 0.0 if served.policy.repeats is None else model.candidates.now_us
+        later = held.later.get(user_key)
+        made_of = (held.serial, 0 if later is None else len(later), now_us)
+        kept = self._kept.get(user_key)
+        if kept is not None and kept._made_of == made_of:
+            return kept
+        made = self._make(user_key, held, model, made_of)
+        with self._lock:
+            while len(self._kept) >= self._most_kept:
+                del self._kept[next(iter(self._kept))]
+            self._kept[user_key] = made
+        return made
+
+    def seen(self, user: KnownUser, model: ActiveModel, *, now_us: int, only_hidden: bool) -> Numbers:
+        """Numbers of the items that are kept out of the user's list because of what they did."""
+        if user.key is None:
+            keys = user.seen_keys[only_hidden] if user.seen_keys else np.empty(0, dtype=np.int64)
+            return model.candidates.known_numbers(keys)
+        kept = user._seen
+        if kept is not None and kept[0] == model.candidates.serial and kept[1] == only_hidden:
+            return kept[2]
+        events = self._history.held.events(user.key)
+        return self._look(user, events, model, now_us=now_us, only_hidden=only_hidden)
+
+    def chosen(self, user: KnownUser, model: ActiveModel) -> ChosenItems:
+        """Which items shaped the user's vector, and how much."""
+        if user.chosen is not None or user.key is None:
+            return user.chosen or ChosenItems.none()
+        return self._chosen(self._history.held.events(user.key), model)
+
+    def _look(
+        self,
+        user: KnownUser,
+        events: UserEvents,
+        model: ActiveModel,
+        *,
+        now_us: int,
+        only_hidden: bool,
+    ) -> Numbers:
+        keys = self._history.seen_of(events, now_us=now_us, only_hidden=only_hidden)
+        numbers = model.candidates.known_numbers(keys)
+        # With an age limit what was seen changes by itself.
+        if not self._history.seen_ages:
+            user._seen = (model.candidates.serial, only_hidden, numbers)
+        return numbers
+
+    def _chosen(self, events: UserEvents, model: ActiveModel) -> ChosenItems:
+        types = self._history.types.weights(model.served.policy.event_weights)
+        return chosen_items(model.served, events, types=types, now_us=model.candidates.now_us)
+
+    def _make(self, user_key: int, held: Held, model: ActiveModel, made_of: tuple[int, int, float]) -> KnownUser:
+        served = model.served
+        events = held.events(user_key)
+        count = len(events.times_us)
+        number = served.user_number(user_key)
+        trained_on = -1 if number is None else int(served.history_sizes[number])
+        source: Literal["model", "fold_in"] = "model" if count <= trained_on else "fold_in"
+        if number is not None and count == trained_on and user_key not in held.replaced:
+            chosen = None if served.policy.repeats is None else self._chosen(events, model)
+            factors: UserFactors | None = as_trained(served, number, chosen)
+        else:
+            chosen = self._chosen(events, model)
+            factors = folded_in(served, chosen) if chosen.events else None
+        return KnownUser(user_key, factors, source, events=count, made_of=made_of)
+
+
+def visitor(model: ActiveModel, session: Sequence[SessionEvent], *, history: History, now_us: int) -> KnownUser:
+    """Somebody who did just this, all of it now."""
+    keys = history.catalogue.item_keys([event.item_id for event in session])
+    rows = [(key, event) for key, event in zip(keys.tolist(), session, strict=True) if key >= 0]
+    # With numbers of their own: what a visitor calls an event must not stay here.
+    names = sorted({event.event_type for _, event in rows})
+    events = UserEvents(
+        keys[keys >= 0],
+        np.array([names.index(event.event_type) for _, event in rows], dtype=np.int32),
+        np.full(len(rows), now_us, dtype=np.int64),
+        np.array([event.value for _, event in rows], dtype=np.float32),
+    )
+    types = TypeWeights.of(names, model.served.policy.event_weights)
+    chosen = chosen_items(model.served, events, types=types, now_us=model.candidates.now_us)
+    factors = folded_in(model.served, chosen) if chosen.events else None
+    seen = [key for key, event in rows if history.rule.sees(event.event_type)]
+    hidden = [key for key, event in rows if event.event_type in history.rule.hidden_types]
+    seen_keys = (np.array(seen, dtype=np.int64), np.array(hidden, dtype=np.int64))
+    return KnownUser(None, factors, "fold_in", events=len(rows), chosen=chosen, seen_keys=seen_keys)

@@ -1,0 +1,115 @@
+"""Servers that a benchmark starts: each a process on one core, with one thread of BLAS, stopped in the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.load import Target
+
+DEADLINE_SECONDS = 120.0
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers."""
+
+    process: subprocess.Popen[bytes]
+    target: Target
+
+
+@contextmanager
+def server(
+    command: Sequence[str], target: Target, *, core: int, log: Path, environ: Mapping[str, str] | None = None
+) -> Iterator[Running]:
+    """Start a program that says where it listens, wait until it answers the target, and stop it in the end.
+
+    Args:
+        target: its port does not matter.
+        log: gets all that the program prints.
+    Raises: RuntimeError where it does not answer 200 in time.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LIKEWISE_")}
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own programs
+            ["taskset", "-c", str(core), sys.executable, "-m", *command],  # noqa: S607 - wherever the system has it
+            env=kept | threads | dict(environ or {}),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield Running(process, _answering(process, target, log))
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=DEADLINE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _answering(process: subprocess.Popen[bytes], target: Target, log: Path) -> Target:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        if found := re.search(rb"http://127\.0\.0\.1:(\d+)", log.read_bytes()):
+            target = target._replace(port=int(found[1]))
+            request = urllib.request.Request(f"http://127.0.0.1:{target.port}{target.before}1{target.after}")
+            if target.key is not None:
+                request.add_header("Authorization", f"Bearer {target.key}")
+            try:
+                with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - http on this machine
+                    if json.load(answer).get("source", "model") == "model":
+                        return target
+            except (urllib.error.URLError, TimeoutError):
+                pass  # not yet
+        time.sleep(0.02)
+    raise RuntimeError(f"{target.before}1 was not answered as it should: {log.read_text(errors='replace')[-2000:]}")
+
+
+def memory(process: subprocess.Popen[bytes]) -> tuple[float, float]:
+    """RSS and PSS of a process, MiB."""
+    text = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
+    found = dict(re.findall(r"^(Rss|Pss):\s+(\d+) kB", text, re.MULTILINE))
+    return int(found["Rss"]) / 1024, int(found["Pss"]) / 1024
+
+
+class OtherWork:
+    """How much of a core is used by anybody but some processes, from now on.
+
+    Args:
+        own_seconds: processor time of these processes up to now.
+    """
+
+    def __init__(self, core: int, own_seconds: Callable[[], float]) -> None:
+        self._core, self._own_seconds = core, own_seconds
+        self._began = self._now()
+
+    def share(self) -> float:
+        """The share of the time since the start; 0.01 and less is the system's."""
+        seconds, busy, own = (now - then for now, then in zip(self._now(), self._began, strict=True))
+        return max(0.0, busy - own) / seconds
+
+    def _now(self) -> tuple[float, float, float]:
+        found = re.search(rf"^cpu{self._core} (.*)$", Path("/proc/stat").read_text(encoding="ascii"), re.MULTILINE)
+        if found is None:
+            raise ValueError(f"there is no core {self._core}")
+        user, nice, system, _idle, _wait, _irq, _softirq, steal = map(int, found[1].split()[:8])
+        return time.monotonic(), (user + nice + system + steal) / _TICKS, self._own_seconds()
+
+
+def processor_seconds(process: subprocess.Popen[bytes]) -> float:
+    """Processor time that a process has used."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS

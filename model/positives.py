@@ -1,0 +1,123 @@
+"""Which events speak for an item, and how much: one rule for a training and for a history that is folded in later.
+
+Letters used for shapes: N events, T types of events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+HIDE: Literal["hide"] = "hide"
+DEFAULT_WEIGHT = 1.0
+# The same user, item and type again within this time is the same event again.
+REPEAT_US = 60_000_000
+
+EventWeights = Mapping[str, float | Literal["hide"]]
+
+
+class TypeWeights(NamedTuple):
+    """What each type of event counts: `factors`, float64, and whether it `hides` its item instead, bool; shape (T,)."""
+
+    factors: NDArray[np.float64]
+    hides: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, event_types: Sequence[str], weights: EventWeights) -> TypeWeights:
+        """Those of types by name; a type without a weight counts 1."""
+        given = [weights.get(name, DEFAULT_WEIGHT) for name in event_types]
+        factors = np.array([0.0 if weight == HIDE else weight for weight in given], dtype=np.float64)
+        return cls(factors, np.array([weight == HIDE for weight in given], dtype=np.bool_))
+
+
+class Speaking(NamedTuple):
+    """The events that speak for their item.
+
+    Attributes:
+        rows: which, ascending, int64.
+        weights: weight of the type times the value, float64, of the same shape.
+        left_out: how many of the others there are, by reason.
+    """
+
+    rows: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    left_out: Mapping[str, int]
+
+
+def speaking(
+    users: NDArray[np.int64],
+    items: NDArray[np.int64],
+    *,
+    event_codes: NDArray[np.integer],
+    values: NDArray[np.floating],
+    times_us: NDArray[np.int64],
+    types: TypeWeights,
+) -> Speaking:
+    """Leave out what says nothing for an item, and weigh the rest.
+
+    Left out are events of a type that hides, events of a pair that was hidden at that moment or later, and an event of
+    the same user, item and type as the one before it when it came less than 60 s after that one.
+
+    Args:
+        users, items: keys or numbers, shape (N,).
+        event_codes: index into the types, shape (N,).
+        values: shape (N,).
+        times_us: microseconds since the epoch, shape (N,).
+    """
+    hiding = types.hides[event_codes]
+    hidden = _hidden(users, items, times_us=times_us, hiding=hiding)
+    repeated = _repeated(users, items, event_codes=event_codes, times_us=times_us) & ~hiding & ~hidden
+    rows = np.flatnonzero(~(hiding | hidden | repeated))
+    left_out = {
+        "hiding_events": int(hiding.sum()),
+        "hidden_by_them": int(hidden.sum()),
+        "repeated_within_60_seconds": int(repeated.sum()),
+    }
+    return Speaking(rows, types.factors[event_codes[rows]] * values[rows], left_out)
+
+
+def _hidden(
+    users: NDArray[np.int64],
+    items: NDArray[np.int64],
+    *,
+    times_us: NDArray[np.int64],
+    hiding: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Whether a hiding event of the same pair came at the time of each (other) event or later."""
+    if not hiding.any():
+        return np.zeros(len(hiding), dtype=np.bool_)
+    pair_numbers = _pair_numbers(users, items)
+    hidden_pairs, row_of = np.unique(pair_numbers[hiding], return_inverse=True)
+    last_us = np.full(len(hidden_pairs), np.iinfo(np.int64).min)
+    np.maximum.at(last_us, row_of, times_us[hiding])
+    places = np.minimum(np.searchsorted(hidden_pairs, pair_numbers), len(hidden_pairs) - 1)
+    hidden: NDArray[np.bool_] = (hidden_pairs[places] == pair_numbers) & (times_us <= last_us[places]) & ~hiding
+    return hidden
+
+
+def _repeated(
+    users: NDArray[np.int64],
+    items: NDArray[np.int64],
+    *,
+    event_codes: NDArray[np.integer],
+    times_us: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    """Whether each event follows one of the same user, item and type by less than REPEAT_US."""
+    order = np.lexsort((times_us, event_codes, items, users))
+    same = np.ones(max(len(order) - 1, 0), dtype=np.bool_)
+    for column in (users, items, event_codes):
+        same &= np.diff(column[order].astype(np.int64)) == 0
+    repeated = np.zeros(len(order), dtype=np.bool_)
+    repeated[order[1:]] = same & (np.diff(times_us[order]) < REPEAT_US)
+    return repeated
+
+
+def _pair_numbers(users: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.int64]:
+    """One number for each pair of a user and an item, shape (N,)."""
+    user_rows = np.unique(users, return_inverse=True)[1]
+    item_keys, item_rows = np.unique(items, return_inverse=True)
+    numbers: NDArray[np.int64] = user_rows * max(len(item_keys), 1) + item_rows
+    return numbers
