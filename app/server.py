@@ -19,9 +19,6 @@ from fastapi import FastAPI
 from app.http_protocols import MAX_HEAD_BYTES, LimitedH11Protocol, LimitedHttpToolsProtocol
 from app.settings import Settings
 from app.state import AppState
-from app.trainer_child import TrainerChild
-
-__all__ = ["Server", "TrainerChild"]
 
 DRAIN_SECONDS = 20
 _LAST_WORDS_SECONDS = 1

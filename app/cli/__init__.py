@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import sys
 
-_UNTIL_STOPPED = (["serve"], ["trainer"])
+_UNTIL_STOPPED = (["serve"], ["trainer"], ["worker"])
 
 
 def main() -> None:

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from app.cli import db, demo, export_recommendations, import_file, keys, models, recommend, serve, train, trainer
+from app.cli import (
+    db,
+    demo,
+    export_recommendations,
+    import_file,
+    keys,
+    models,
+    recommend,
+    serve,
+    train,
+    trainer,
+    worker,
+)
 
 application = typer.Typer(
     name="likewise",
@@ -15,6 +27,7 @@ application = typer.Typer(
 )
 application.command()(serve.serve)
 application.command()(trainer.trainer)
+application.command(hidden=True)(worker.worker)
 application.command()(train.train)
 application.command()(demo.demo)
 application.command(name="import")(import_file.import_file)

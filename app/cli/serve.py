@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 import threading
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +11,6 @@ import typer
 from app.cli.exits import CommandFailed
 from app.cli.needs import check_model_dir, make_model_dir
 from app.cli.output import say
-from app.cli.signals import ENDING
 from app.cli.stores import read_settings, when_ready
 
 if TYPE_CHECKING:
@@ -24,19 +22,14 @@ _BACKLOG = 2048
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8000,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that serve; more than one is not there yet.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that serve, each a replica of its own.")] = 1,
 ) -> None:
     """Serve recommendations over HTTP.
 
     Trains in a child process, unless LIKEWISE_TRAINER=external says that `likewise trainer` runs elsewhere.
     """
-    from app.memory import return_freed_memory
     from app.security import check_bind, is_loopback
 
-    if workers > 1:
-        raise typer.BadParameter(
-            "this version runs one worker in a process; start more replicas instead", param_hint="--workers"
-        )
     settings = read_settings(service=True)
     trains = settings.trainer == "embedded"
     check_model_dir(settings, written=trains)
@@ -46,28 +39,18 @@ def serve(
     if trains:
         make_model_dir(settings)
     listener = _listen(host, port)
-    return_freed_memory()
-    from app.main import create_app
-    from app.server import Server, TrainerChild
+    from app.child import Child, trainer_command
 
-    app = create_app(settings, loopback=is_loopback(host))
+    trainer = Child("trainer", trainer_command) if trains else None
     say(f"Likewise listens on {_address(listener)}")
-    if not trains:
-        server = Server(app, settings)
-        server.run(sockets=[listener])
+    if workers > 1:
+        from app.cli.worker import run_workers
+
+        run_workers(settings, listener, workers=workers, loopback=is_loopback(host), trainer=trainer)
     else:
-        trainer = TrainerChild()
-        server = Server(app, settings, on_close=trainer.stop)
-        try:
-            trainer.start()
-            server.run(sockets=[listener])
-        finally:
-            # Another signal must not leave the trainer behind; its own deadline bounds the wait.
-            for number in ENDING:
-                signal.signal(number, signal.SIG_IGN)
-            trainer.stop()
-    if not server.started:
-        raise CommandFailed("the service could not start; the log above says why")
+        from app.cli.worker import run_server
+
+        run_server(settings, listener, loopback=is_loopback(host), trainer=trainer)
 
 
 def _has_keys(store: Store) -> bool:

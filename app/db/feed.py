@@ -85,13 +85,13 @@ def _read(connection: sa.Connection, since: Watermark, watermark: Watermark) -> 
             deleted[row.user_key].append(row)
     left = [row for kept in deleted.values() for row in kept]
     user_keys = np.unique(rows.user_key).tolist()
-    item_keys = np.unique(np.concatenate((rows.item_key, [row.item_key for row in left]))).astype(np.int64).tolist()
+    item_keys = {*np.unique(rows.item_key).tolist(), *(row.item_key for row in left)}
     return FeedBatch(
         rows=rows,
         deleted=deleted,
         items=_records(connection, since, changed),
         user_ids=users.ids_of(connection, sorted({*user_keys, *deleted})),
-        item_ids=items.ids_of(connection, item_keys),
+        item_ids=items.ids_of(connection, sorted(item_keys)),
         keys_changed=changed.keys or since == START,
         watermark=watermark,
         expired_us=changed.expired_us,

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.db.items import ItemRecord
-from model.item_table import FOREVER_US, ItemTable, Restriction
+from app.live.restrictions import Restrictions
+from model.item_table import ItemTable, Restriction
 
 # Beyond so many, what came since becomes a table too: a record in memory takes about a kilobyte.
 MOST_SINCE = 20_000
@@ -37,21 +38,27 @@ class Catalogue:
 
     One writer at a time (History holds the lock); readers see each record whole.
 
+    Args:
+        most_since: beyond so many, what came since becomes a table.
     Attributes:
         version: another number after each change.
     """
 
-    def __init__(self, base: ItemTable) -> None:
+    def __init__(self, base: ItemTable, *, most_since: int = MOST_SINCE) -> None:
+        self._most_since = most_since
         self._state = _State((base,))
-        self._restrictions: _Restrictions | None = None
+        # With the version that it was made for: a change that comes while it is made must not be covered up.
+        self._restrictions: tuple[int, Restrictions] | None = None
         # Ids and titles that were shown lately; a new one whenever some of them may have changed.
         self._kept_names: dict[int, tuple[str | None, str | None]] = {}
         self.version = 0
 
     # -- what comes in ------------------------------------------------------------------------------------------------
 
-    def rebase(self, base: ItemTable) -> None:
-        """Rest on a newer table.
+    def rebase(
+        self, base: ItemTable, *, item_ids: Mapping[int, str] | None = None, records: Iterable[ItemRecord] = ()
+    ) -> None:
+        """Rest on a newer table, with what came since it, all at once: no reader sees one without the other.
 
         A name that only older tables have is kept: the model in use may still list its item.
         """
@@ -60,8 +67,11 @@ class Catalogue:
         for table in old.tables:
             gone = table.keys[~np.isin(table.keys, base.keys)]
             ids |= dict(zip(gone.tolist(), table.ids.ids(np.searchsorted(table.keys, gone)), strict=True))
-        # What records said is in the newer table as well, or among the changes since it, which are read again.
-        self._become(_State((base,), ids, {item_id: key for key, item_id in ids.items()}))
+        # What records said is in the newer table as well, or among the changes since it, which were read again.
+        newer = {record.item_key: record for record in records}
+        named = (item_ids or {}) | {key: record.item_id for key, record in newer.items()}
+        ids |= {key: item_id for key, item_id in named.items() if base.row(key) is None}
+        self._become(_State((base,), ids, {item_id: key for key, item_id in ids.items()}, newer))
 
     def name(self, item_ids: Mapping[int, str]) -> None:
         """Learn the ids of item keys that interactions brought."""
@@ -87,7 +97,7 @@ class Catalogue:
         """Make a table of what came since where that is much; nothing else changes."""
         state = self._state
         base, *between = reversed(state.tables)
-        if len(state.records) + len(state.ids) <= max(MOST_SINCE, sum(map(len, between))):
+        if len(state.records) + len(state.ids) <= max(self._most_since, sum(map(len, between))):
             return
         keys = {*state.ids, *state.records, *(key for table in between for key in table.keys.tolist())}
         facts = {key: self._facts(state, key) for key in keys}
@@ -244,17 +254,15 @@ class Catalogue:
         self._changed()
 
     def _changed(self) -> None:
-        self._restrictions = None
         self.version += 1
 
-    def _restricted(self) -> _Restrictions:
-        found = self._restrictions
-        if found is None:
-            version = self.version
-            found = _Restrictions.of(self._state)
-            # A change that came meanwhile must not be covered up.
-            if version == self.version:
-                self._restrictions = found
+    def _restricted(self) -> Restrictions:
+        version, kept = self.version, self._restrictions
+        if kept is not None and kept[0] == version:
+            return kept[1]
+        state = self._state
+        found = Restrictions.of(state.records.copy(), state.tables)
+        self._restrictions = (version, found)
         return found
 
     @staticmethod
@@ -272,42 +280,6 @@ class Catalogue:
             if table.row(item_key) is not None:
                 return table.title(item_key), table.categories_of(item_key), table.restriction(item_key)
         return None, (), None
-
-
-class _Restrictions:
-    """What keeps items out, as arrays, so that a request costs two comparisons a record and no loop."""
-
-    def __init__(
-        self, keys: NDArray[np.int64], off: NDArray[np.bool_], from_us: NDArray[np.int64], until_us: NDArray[np.int64]
-    ) -> None:
-        self._keys, self._off, self._from_us, self._until_us = keys, off, from_us, until_us
-        self.always_off = np.sort(keys[off])
-
-    @classmethod
-    def of(cls, state: _State) -> _Restrictions:
-        records = state.records.copy()
-        newer = np.fromiter(records, dtype=np.int64, count=len(records))
-        own = [(key, each) for key, record in records.items() if (each := record.restriction) is not None]
-        keys = [np.array([key for key, _ in own], dtype=np.int64)]
-        off = [np.array([each.off for _, each in own], dtype=np.bool_)]
-        from_us = [np.array([each.from_us for _, each in own], dtype=np.int64)]
-        until_us = [np.array([each.until_us for _, each in own], dtype=np.int64)]
-        for table in state.tables:
-            holds = ~np.isin(table.restricted_keys, newer)
-            keys.append(table.restricted_keys[holds])
-            off.append(table.restricted_off[holds].astype(np.bool_))
-            from_us.append(table.restricted_from_us[holds])
-            until_us.append(table.restricted_until_us[holds])
-            newer = np.concatenate((newer, table.keys)) if len(state.tables) > 1 else newer
-        return cls(np.concatenate(keys), np.concatenate(off), np.concatenate(from_us), np.concatenate(until_us))
-
-    def withheld(self, now_us: int) -> NDArray[np.int64]:
-        return self._keys[self._off | (now_us < self._from_us) | (now_us >= self._until_us)]
-
-    def until(self, now_us: int) -> int:
-        moments = np.concatenate((self._from_us, self._until_us))
-        ahead = moments[moments > now_us]
-        return int(ahead.min()) if len(ahead) else FOREVER_US
 
 
 def _is_named(state: _State, item_key: int) -> bool:

@@ -95,7 +95,7 @@ def _now_us(served: ServedModel, rows: EventRows, *, others: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _NewestUsers:
-    """Who chose the new items last: pairs of a place among the new items and a user, each once."""
+    """Who chose the new items last: pairs of a place among the new items, ascending, and a user, each once."""
 
     items: NDArray[np.int64]
     user_keys: NDArray[np.int64]
@@ -146,8 +146,9 @@ def _placed(
     places = place_of_set[set_of]
     usual = (served.item_vectors.mean(axis=0, dtype=np.float64), float(served.item_biases.mean(dtype=np.float64)))
     tastes = _tastes(served, users, held=held, history=history, now_us=now_us)
-    for item in np.unique(users.items).tolist():
-        own = [taste for key in users.user_keys[users.items == item].tolist() if (taste := tastes.get(key)) is not None]
+    chosen_ones, starts = np.unique(users.items, return_index=True)
+    for item, user_keys in zip(chosen_ones.tolist(), np.split(users.user_keys, starts[1:]), strict=len(starts) > 0):
+        own = [taste for key in user_keys.tolist() if (taste := tastes.get(key)) is not None]
         if own:
             vector, bias = usual if places[item] < 0 else (vectors[places[item]], biases[places[item]])
             places[item] = len(vectors)
@@ -171,10 +172,12 @@ def _tastes(
     served: ServedModel, users: _NewestUsers, *, held: Held, history: History, now_us: float
 ) -> dict[int, NDArray[np.float64]]:
     """The weighted mean of each user's items, before any map: where among the items the user is at home."""
-    types = history.types.weights(served.policy.event_weights)
     found = {}
     for user_key in np.unique(users.user_keys)[:MOST_TASTES].tolist():
-        chosen = chosen_items(served, held.events(user_key), types=types, now_us=now_us)
+        events = held.events(user_key)
+        # After the events: an own write may bring a type of its own at any time.
+        types = history.types.weights(served.policy.event_weights)
+        chosen = chosen_items(served, events, types=types, now_us=now_us)
         if chosen.events:
             shares = chosen.weights / chosen.weights.sum()
             found[user_key] = shares @ served.item_vectors[chosen.items].astype(np.float64)

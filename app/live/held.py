@@ -6,12 +6,13 @@ Letters used for shapes: N rows.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from app.db.append import StoredInteraction
 from app.db.watermark import START, Watermark
-from app.live.rows import BaseTable, EventRows, RecentTable, joined_events, still_held
+from app.live.rows import BaseTable, EventRows, RecentTable, joined_events, without_users
 from app.live.seen import EventTypes
 from model.histories import Histories
 from model.user_factors import UserEvents
@@ -42,7 +43,7 @@ class Held:
         later: the other rows by user; a list grows at its end and is otherwise replaced.
         user_keys: ids of users that the tables do not know.
         serial: another number for each; whoever keeps it does not keep what is held.
-        expired_us: what the tables hold from before this moment was deleted for its age.
+        expired_us: what the base holds from before this moment was deleted for its age.
     """
 
     base: Base
@@ -69,10 +70,20 @@ class Held:
         """The store's key of an id, or None for a user nothing is known of."""
         if (key := self.user_keys.get(user_id)) is not None:
             return key
-        for table in self.tables:
+        for table in reversed(self.tables):
             if (key := table.user_key(user_id)) is not None:
                 return key
         return None
+
+    def names_of(self, user_keys: Collection[int]) -> dict[str, int]:
+        """Ids of some users."""
+        if not user_keys:
+            return {}
+        histories = self.base.histories
+        found = {user_id: key for key in user_keys if (user_id := histories.user_id(key)) is not None}
+        if self.recent is not None:
+            found |= self.recent.names_of(user_keys)
+        return found | {user_id: key for user_id, key in self.user_keys.items() if key in user_keys}
 
     def size(self, user_key: int) -> int:
         """How many events of a user there are."""
@@ -84,12 +95,15 @@ class Held:
     def events(self, user_key: int) -> UserEvents:
         """What a user did; the codes are numbers of `types`."""
         later = self.later.get(user_key)
-        if later is None and self.recent is None and self.expired_us < 0:
+        if later is None and self.recent is None and self.expired_us < 0 and user_key not in self.replaced:
             return self.base_table.events(user_key)  # nearly everybody
-        tables = () if user_key in self.replaced else self.tables
-        parts = [events for table in tables if len((events := table.events(user_key)).times_us)]
-        if self.expired_us >= 0:
-            parts = [part.take(part.times_us >= self.expired_us) for part in parts]
+        parts = []
+        if user_key not in self.replaced:
+            of_base = self.base_table.events(user_key)
+            parts.append(of_base if self.expired_us < 0 else of_base.take(of_base.times_us >= self.expired_us))
+            if self.recent is not None:
+                parts.append(self.recent.events(user_key))
+        parts = [part for part in parts if len(part.times_us)]
         if later:
             parts.append(EventRows.of(later, self.types).events())
         return joined_events(parts)
@@ -105,9 +119,13 @@ class Held:
             # Of a user whose rows were read anew, those that the base has too.
             if not (own and user_key in self.replaced and covers(row.id, row.xact))
         ]
-        parts = [table.rows() for table in self.tables[1 if own else 0 :]]
-        held = [still_held(part, replaced=self.replaced, expired_us=self.expired_us) for part in parts]
-        return EventRows.joined([*held, EventRows.of(later, self.types)])
+        parts = []
+        if not own:
+            of_base = without_users(self.base_table.rows(), self.replaced)
+            parts.append(of_base.take(of_base.times_us >= self.expired_us) if self.expired_us >= 0 else of_base)
+        if self.recent is not None:
+            parts.append(without_users(self.recent.rows(), self.replaced))
+        return EventRows.joined([*parts, EventRows.of(later, self.types)])
 
     def users(self) -> int:
         """How many users are named."""
@@ -120,12 +138,13 @@ class Held:
 
     def since_base(self) -> int:
         """How many rows are held beside the base."""
-        return len(self.recent or ()) + sum(map(len, self.later.copy().values()))
+        recent = 0 if self.recent is None else len(self.recent) - sum(map(self.recent.size, self.replaced))
+        return recent + sum(map(len, self.later.copy().values()))
 
     def with_recent(self, rows: EventRows) -> Held:
         """The rows in the recent table, which then also names the users that only `user_keys` did."""
         names = dict(self.user_keys)
         if self.recent is not None:
-            held = still_held(self.recent.rows(), replaced=self.replaced, expired_us=self.expired_us)
-            rows, names = EventRows.joined([held, rows]), self.recent.named() | names
+            rows = EventRows.joined([without_users(self.recent.rows(), self.replaced), rows])
+            names = self.recent.named() | names
         return replace(self, recent=RecentTable(rows, names), user_keys={})

@@ -8,7 +8,7 @@ with what the feed brought since that base was read. Where much comes in between
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -34,6 +34,8 @@ class History:
 
     The readers of the request path take no lock (before the first model `recent_popularity` does).
 
+    Args:
+        most_since: beyond so many, rows that came since become a table.
     Attributes:
         rule: which events keep an item out of its user's lists.
         types: the types of events.
@@ -41,16 +43,17 @@ class History:
         changes: how often rows came or went.
     """
 
-    def __init__(self, rule: SeenRule, *, popularity_half_life_us: float) -> None:
+    def __init__(self, rule: SeenRule, *, popularity_half_life_us: float, most_since: int = MOST_SINCE) -> None:
         self.rule = rule
         self._half_life_us = popularity_half_life_us
+        self._most_since = most_since
         self._lock = threading.Lock()
         self.types = EventTypes(rule)
         self._held = Held.resting_on(Base.none(), self.types)
         self._watermark = START
         self._since = 0
-        # Ids of own rows that the feed has not brought yet.
-        self._ahead: set[int] = set()
+        # Own rows that the feed has not reached yet, by their ids.
+        self._ahead: dict[int, StoredInteraction] = {}
         self.catalogue = Catalogue(self._held.base.histories.items)
         self.changes = 0
         self._counting = True
@@ -73,7 +76,7 @@ class History:
         """Take rows that this process has just committed, before the feed brings them."""
         with self._lock:
             fresh = [row for row in appended.rows if not self._watermark.covers(row.id, row.xact)]
-            self._ahead.update(row.id for row in fresh)
+            self._ahead.update((row.id, row) for row in fresh)
             self._extend(fresh, appended.user_ids, appended.item_ids)
 
     def apply_feed(self, batch: FeedBatch) -> None:
@@ -87,13 +90,18 @@ class History:
         with self._lock:
             self._ahead.clear()
             self._counting = True
-            self.catalogue = Catalogue(base.histories.items)
+            catalogue = Catalogue(base.histories.items)
+            catalogue.name(batch.item_ids)
+            catalogue.update(batch.items)
+            catalogue.compact()
+            self.catalogue = catalogue
             self._rest_on(base, batch)
 
     def rebase(self, base: Base, batch: FeedBatch) -> None:
         """Hold a newer base and what came since it."""
         with self._lock:
-            self.catalogue.rebase(base.histories.items)
+            self.catalogue.rebase(base.histories.items, item_ids=batch.item_ids, records=batch.items)
+            self.catalogue.compact()
             self._rest_on(base, batch)
 
     def name_items(self, item_ids: dict[int, str]) -> None:
@@ -161,46 +169,38 @@ class History:
 
     def _rest_on(self, base: Base, batch: FeedBatch) -> None:
         """A base and everything since it, whatever was held before, save own rows that the feed has not reached."""
-        old = self._held
-        ahead = [
-            row
-            for rows in (old.later.values() if self._ahead else ())
-            for row in rows
-            if row.id in self._ahead and not batch.watermark.covers(row.id, row.xact)
-        ]
-        users_ahead = {row.user_key for row in ahead}
-        names_ahead = {key: user_id for user_id, key in old.user_keys.items() if key in users_ahead}
-        self.catalogue.name(batch.item_ids)
-        self.catalogue.update(batch.items)
-        self.catalogue.compact()
-        self._ahead = {row.id for row in ahead}
+        self._ahead = self._not_reached(batch.watermark)
+        names_ahead = self._held.names_of({row.user_key for row in self._ahead.values()})
         self._watermark = batch.watermark
         self._since = 0
         held = Held.resting_on(base, self.types)
         if batch.expired_us is not None:
             held = replace(held, expired_us=batch.expired_us)
-        for key, user_id in (names_ahead | batch.user_ids).items():
+        for user_id, key in names_ahead.items():
             self._name_user(held, key, user_id)
-        if len(batch.rows) > MOST_SINCE:
+        for key, user_id in batch.user_ids.items():
+            self._name_user(held, key, user_id)
+        if len(batch.rows) > self._most_since:
             held = held.with_recent(EventRows.of_columns(batch.rows, self.types))
         else:
             self._append(held, batch.rows)
         self._append(held, (row for rows in batch.deleted.values() for row in rows))
         held = replace(held, replaced=frozenset(batch.deleted))
-        self._append(held, ahead)
+        self._append(held, self._ahead.values())
         self._become(held)
 
     def _take(self, batch: FeedBatch) -> None:
         self.catalogue.update(batch.items)
+        ahead = self._not_reached(batch.watermark)
         if batch.expired_us is not None:
-            self._expire(batch.expired_us)
+            self._expire(batch.expired_us, still_there=ahead.keys() | set(batch.rows.id.tolist()))
         fresh = (row for row in batch.rows if row.id not in self._ahead and row.user_key not in batch.deleted)
         self._extend(fresh, batch.user_ids, batch.item_ids)
-        for user_key, rows in batch.deleted.items():
-            self._replace(user_key, rows, batch)
-        self._ahead.difference_update(batch.rows.id.tolist())
+        if batch.deleted:
+            self._replace(batch.deleted, ahead.values())
+        self._ahead = ahead
         self._watermark = batch.watermark
-        if self._since > max(MOST_SINCE, len(self._held.recent or ())):
+        if self._since > max(self._most_since, len(self._held.recent or ())):
             self._compact()
 
     def _compact(self) -> None:
@@ -224,7 +224,8 @@ class History:
         rows = self._append(self._held, rows)
         if self._popularity is not None:
             self._popularity.add(EventRows.of(rows, self.types).shown(self.types))
-        self.changes += 1
+        # A poll that brought nothing is no change.
+        self.changes += bool(rows)
 
     def _append(self, held: Held, rows: Iterable[StoredInteraction]) -> list[StoredInteraction]:
         rows = list(rows)
@@ -238,24 +239,35 @@ class History:
         if all(table.user_key(user_id) != key for table in held.tables):
             held.user_keys[user_id] = key
 
-    def _replace(self, user_key: int, rows: list[StoredInteraction], batch: FeedBatch) -> None:
-        """Some of the user's rows were deleted: hold what is left, and no longer look into the tables."""
-        self.types.numbers(row.event_type for row in rows)
-        ids = {row.id for row in rows}
-        ahead = [r for r in self._held.later.get(user_key, ()) if r.id in self._ahead and r.id not in ids]
-        left = [*rows, *(r for r in ahead if not batch.watermark.covers(r.id, r.xact))]
-        self._held.later[user_key] = left
-        self._become(replace(self._held, replaced=self._held.replaced | {user_key}))
+    def _not_reached(self, watermark: Watermark) -> dict[int, StoredInteraction]:
+        """Own rows that a read of the feed up to `watermark` has not seen."""
+        return {row.id: row for row in self._ahead.values() if not watermark.covers(row.id, row.xact)}
 
-    def _expire(self, before_us: int) -> None:
-        """Rows from before that moment were deleted for their age; those that come after this may be older again."""
+    def _replace(self, left: Mapping[int, list[StoredInteraction]], ahead: Collection[StoredInteraction]) -> None:
+        """Some rows of these users were deleted: hold what is left, and no longer look into the tables."""
+        held = self._held
+        # A copy: whoever reads from what was held still looks into the tables.
+        later = held.later | {user_key: list(rows) for user_key, rows in left.items()}
+        self.types.numbers(row.event_type for rows in left.values() for row in rows)
+        for row in ahead:
+            if row.user_key in left:
+                later[row.user_key].append(row)
+        self._become(replace(held, later=later, replaced=held.replaced | left.keys()))
+
+    def _expire(self, before_us: int, *, still_there: Collection[int]) -> None:
+        """Rows from before that moment were deleted for their age; those that come after this may be older again.
+
+        Args:
+            still_there: ids of rows that came after the deletion, or may have.
+        """
         held = self._held
         later = {
             user_key: kept
             for user_key, rows in held.later.items()
-            if (kept := [row for row in rows if row.occurred_us >= before_us]) or user_key in held.replaced
+            if (kept := [row for row in rows if row.occurred_us >= before_us or row.id in still_there])
         }
-        self._become(replace(held, later=later, expired_us=max(held.expired_us, before_us)))
+        recent = None if held.recent is None else held.recent.since(before_us)
+        self._become(replace(held, recent=recent, later=later, expired_us=max(held.expired_us, before_us)))
 
     def _become(self, held: Held) -> None:
         """Rows went, or are held otherwise."""

@@ -60,7 +60,7 @@ class Refresher:
         self._thread = threading.Thread(target=self._run, name="refresher", daemon=True)
         self._keys_stale = True
         self._refused: _Refused | None = None
-        self._freshened: tuple[object, ...] = ()
+        self._freshened: tuple[int, ...] = ()
         self._fresh_again_at = 0.0
         self.problem: str | None = "not read yet"
 
@@ -166,8 +166,10 @@ class Refresher:
             # The history that was written with this model is damaged or gone: the store still knows the names.
             with self._store.read() as connection:
                 self._history.name_items(items.ids_of(connection, unnamed))
+        state = self._freshness_of(row.version)
         candidates = fresh_candidates(served, row.folder, self._history)
         self._live.swap(ActiveModel(row.version, row.created_us, row.watermark, row.folder, candidates))
+        self._freshened = state
         self._history.stop_counting()
         _log.info("model_live", version=row.version, users=len(served.user_keys), items=len(served.item_keys))
         return None
@@ -175,14 +177,20 @@ class Refresher:
     def _freshen(self) -> None:
         """Let popularity and new items follow what came since, in a twentieth of the time at most."""
         live = self._live.current()
-        state = (self._history.changes, self._history.catalogue.version, live and live.version)
         started = time.monotonic()
-        if live is None or state == self._freshened or started < self._fresh_again_at:
+        if live is None or started < self._fresh_again_at:
+            return
+        state = self._freshness_of(live.version)
+        if state == self._freshened:
             return
         self._live.swap(replace(live, candidates=fresh_candidates(live.served, live.name, self._history)))
         # What came while it was made is in the next one.
         self._freshened = state
         self._fresh_again_at = started + _FRESH_EVERY * (time.monotonic() - started)
+
+    def _freshness_of(self, version: int) -> tuple[int, ...]:
+        """What another tuple comes of when candidates made now would be others."""
+        return self._history.changes, self._history.catalogue.version, version
 
     def _load(self, row: models.ModelRow) -> ServedModel:
         served, snapshot = self._snapshots.load_model(row.folder, self._store.store_id())

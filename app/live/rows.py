@@ -6,6 +6,7 @@ Letters used for shapes: N rows, U users.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,12 +136,9 @@ class RecentTable:
     """
 
     def __init__(self, rows: EventRows, user_keys: Mapping[str, int]) -> None:
-        rows = rows.take(np.argsort(rows.user_keys, kind="stable"))
-        self._users, starts = np.unique(rows.user_keys, return_index=True)
-        self._indptr = np.append(starts, len(rows))
-        self._rows = rows
         self._names = Vocabulary.from_ids(user_keys)
         self._named = np.fromiter(user_keys.values(), dtype=np.int64, count=len(user_keys))
+        self._group(rows.take(np.argsort(rows.user_keys, kind="stable")))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -152,8 +150,11 @@ class RecentTable:
 
     def named(self) -> dict[str, int]:
         """The users that are named here."""
-        everybody = np.arange(len(self._named))
-        return dict(zip(self._names.ids(everybody), self._named.tolist(), strict=True))
+        return self._names_of(np.arange(len(self._named)))
+
+    def names_of(self, user_keys: Collection[int]) -> dict[str, int]:
+        """Those of some users that are named here."""
+        return self._names_of(np.flatnonzero(np.isin(self._named, list(user_keys))))
 
     @property
     def user_keys(self) -> NDArray[np.int64]:
@@ -174,6 +175,21 @@ class RecentTable:
         """All rows."""
         return self._rows
 
+    def since(self, time_us: int) -> RecentTable:
+        """A table without the rows from before a moment."""
+        found = copy(self)
+        found._group(self._rows.take(self._rows.times_us >= time_us))
+        return found
+
+    def _group(self, rows: EventRows) -> None:
+        """Hold rows that are in the order of their users."""
+        self._users, starts = np.unique(rows.user_keys, return_index=True)
+        self._indptr = np.append(starts, len(rows))
+        self._rows = rows
+
+    def _names_of(self, numbers: NDArray[np.int64]) -> dict[str, int]:
+        return dict(zip(self._names.ids(numbers), self._named[numbers].tolist(), strict=True))
+
     def _part(self, user_key: int) -> slice:
         place = int(np.searchsorted(self._users, user_key))
         if place == len(self._users) or self._users[place] != user_key:
@@ -192,9 +208,6 @@ def joined_events(parts: Sequence[UserEvents]) -> UserEvents:
     return UserEvents(item_keys, event_codes, times_us, values)
 
 
-def still_held(rows: EventRows, *, replaced: Collection[int], expired_us: int) -> EventRows:
-    """Those of a table's rows that hold: not of users whose rows were read anew, and not deleted for their age."""
-    holds = rows.times_us >= expired_us
-    if replaced:
-        holds &= ~np.isin(rows.user_keys, list(replaced))
-    return rows.take(holds)
+def without_users(rows: EventRows, user_keys: Collection[int]) -> EventRows:
+    """Those of some rows that are of other users."""
+    return rows.take(~np.isin(rows.user_keys, list(user_keys))) if user_keys else rows

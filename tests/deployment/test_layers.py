@@ -56,7 +56,7 @@ MAY_IMPORT = {
 }
 """What each part may import besides itself. A part that is not named is the outside: processes and commands."""
 
-OUTSIDE = {"app.cli", "app.http_connections", "app.http_protocols", "app.server", "app.trainer_child"}
+OUTSIDE = {"app.cli", "app.http_connections", "app.http_protocols", "app.server", "app.child"}
 
 
 def modules() -> Iterator[tuple[str, Path]]:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import os
 import signal
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.command_line import CommandLine, Process
@@ -70,11 +74,61 @@ def test_what_postgresql_does_not_know_is_one_line_at_once(
     assert "says-me" not in done.stderr
 
 
-def test_more_than_one_worker_is_wrong_usage(tmp_path: Path) -> None:
-    done = CommandLine(tmp_path).run("serve", "--workers", "2")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "--workers: this version runs one worker in a process; start more replicas instead" in done.stderr
-    assert not (tmp_path / "data").exists()
+def get(address: str, path: str) -> dict[str, object]:
+    document: dict[str, object] = httpx.get(address + path, timeout=10).json()
+    return document
+
+
+def workers_of(process: Process) -> set[int]:
+    # Threads start them.
+    children = [path.read_text() for path in Path(f"/proc/{process.pid}/task").glob("*/children")]
+    found = set()
+    for pid in map(int, " ".join(children).split()):
+        if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+            found.add(pid)
+    return found
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@contextmanager
+def two_workers(folder: Path) -> Iterator[tuple[Process, str]]:
+    likewise = CommandLine(folder, {"LIKEWISE_TRAINER": "external"})
+    with likewise.running("serve", "--port", "0", "--workers", "2") as process:
+        address = process.address()
+        eventually(lambda: get(address, "/readyz")["status"] == "ok")
+        eventually(lambda: len(workers_of(process)) == 2)
+        yield process, address
+
+
+def test_workers_share_a_port_and_end_in_order(tmp_path: Path) -> None:
+    with two_workers(tmp_path) as (process, address):
+        pids = workers_of(process)
+        assert get(address, "/healthz") == {"status": "ok"}
+        assert process.stop() == 0, process.log()
+        eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+
+
+def test_a_worker_that_is_killed_is_started_again_and_the_other_goes_on(tmp_path: Path) -> None:
+    with two_workers(tmp_path) as (process, address):
+        victim, other = sorted(workers_of(process))
+        os.kill(victim, signal.SIGKILL)
+        assert get(address, "/healthz") == {"status": "ok"}
+        eventually(lambda: len(workers_of(process) - {victim}) == 2)
+        assert other in workers_of(process)
+        assert process.stop() == 0, process.log()
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    with two_workers(tmp_path) as (process, _):
+        pids = workers_of(process)
+        process.kill()
+        eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
 
 
 def test_one_worker_is_what_runs_anyway(tmp_path: Path) -> None:

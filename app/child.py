@@ -1,4 +1,4 @@
-"""The trainer as a child process: it may crash or run out of memory, and the service does not notice."""
+"""Processes of the service's own: each may crash or run out of memory, and the others do not notice."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import structlog
@@ -28,8 +28,15 @@ def trainer_command(read_end: int) -> list[str]:
     return [sys.executable, "-m", "app.cli", "trainer", "--parent-pipe", str(read_end)]
 
 
-class TrainerChild:
-    """Keeps one trainer running until stopped.
+def worker_command(read_end: int, *, listener: int, loopback: bool) -> list[str]:
+    """The command line of a worker that takes connections from the listening socket `listener`."""
+    bound = "--loopback" if loopback else "--no-loopback"
+    options = ["--listener", str(listener), bound, "--parent-pipe", str(read_end)]
+    return [sys.executable, "-m", "app.cli", "worker", *options]
+
+
+class Child:
+    """Keeps one process running until stopped.
 
     The child has a session of its own, so that Ctrl-C in a terminal reaches only the parent, which then stops it in
     order. It also holds the reading end of a pipe whose writing end is here: however this process ends, the pipe ends
@@ -37,25 +44,31 @@ class TrainerChild:
     configuration, which a restart would not mend.
 
     Args:
-        environ: the child's environment; this process's by default.
+        name: what it is called in the log.
         command: makes the command line from the pipe's descriptor.
+        environ: the child's environment; this process's by default.
+        pass_fds: further descriptors that it gets.
         first_backoff_seconds: the wait after the first failure.
     """
 
     def __init__(
         self,
+        name: str,
+        command: Callable[[int], list[str]],
         *,
         environ: Mapping[str, str] | None = None,
-        command: Callable[[int], list[str]] = trainer_command,
+        pass_fds: Sequence[int] = (),
         first_backoff_seconds: float = _FIRST_BACKOFF_SECONDS,
     ) -> None:
         self._environ = None if environ is None else dict(environ)
+        self._name = name
         self._command = command
+        self._pass_fds = tuple(pass_fds)
         self._first_backoff = first_backoff_seconds
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._thread = threading.Thread(target=self._keep_running, name="trainer-child", daemon=True)
+        self._thread = threading.Thread(target=self._keep_running, name=f"{name}-child", daemon=True)
 
     @property
     def pid(self) -> int | None:
@@ -63,21 +76,30 @@ class TrainerChild:
         with self._lock:
             return None if self._process is None or _has_ended(self._process) else self._process.pid
 
+    @property
+    def given_up(self) -> bool:
+        """Whether it was started, and ended in a way that another start would not mend."""
+        return self._thread.ident is not None and not self._thread.is_alive()
+
     def start(self) -> None:
         """Start the child and the thread that watches it."""
         self._thread.start()
 
     def stop(self, *, seconds: float = _STOP_SECONDS) -> None:
         """SIGTERM, `seconds` to end, then SIGKILL for the child's whole session. Returns when it is gone."""
-        self._stopping.set()
-        self._signal(signal.SIGTERM)
+        self.tell()
         if self._thread.ident is None:
             return  # never started
         self._thread.join(timeout=seconds)
         if self._thread.is_alive():
-            _log.warning("trainer_killed", after_seconds=seconds)
+            _log.warning(f"{self._name}_killed", after_seconds=seconds)
             self._signal(signal.SIGKILL)
             self._thread.join()
+
+    def tell(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Let it end, and start none again; returns at once."""
+        self._stopping.set()
+        self._signal(number)
 
     def _signal(self, number: signal.Signals) -> None:
         # Under the lock the child is not reaped yet: its number cannot belong to somebody else.
@@ -94,15 +116,15 @@ class TrainerChild:
                 return
             if exit_code == _WRONG_CONFIGURATION:
                 _log.error(
-                    "trainer_not_started",
+                    f"{self._name}_not_started",
                     exit_code=exit_code,
-                    reason="its configuration is wrong, its own line above says how; serving goes on without training, "
-                    "and the trainer is not started again before the service is",
+                    reason="its configuration is wrong, its own line above says how; it is started again with the "
+                    "service only",
                 )
                 return
             if time.monotonic() - started >= _HEALTHY_SECONDS:
                 backoff = self._first_backoff
-            _log.warning("trainer_ended", exit_code=exit_code, again_in_seconds=backoff)
+            _log.warning(f"{self._name}_ended", exit_code=exit_code, again_in_seconds=backoff)
             self._stopping.wait(backoff)
             backoff = min(backoff * 2, _MAX_BACKOFF_SECONDS)
 
@@ -114,10 +136,13 @@ class TrainerChild:
                     return 0
                 # S603: the command line is this program's own.
                 process = subprocess.Popen(  # noqa: S603
-                    self._command(read_end), pass_fds=[read_end], start_new_session=True, env=self._environ
+                    self._command(read_end),
+                    pass_fds=[read_end, *self._pass_fds],
+                    start_new_session=True,
+                    env=self._environ,
                 )
                 self._process = process
-            _log.info("trainer_started", pid=process.pid)
+            _log.info(f"{self._name}_started", pid=process.pid)
             # Waited for without reaping it, which frees its number: that is done where nobody is about to signal it.
             with suppress(ChildProcessError):  # where SIGCHLD is ignored the system reaps by itself
                 os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
@@ -125,7 +150,7 @@ class TrainerChild:
                 self._process = None
                 return process.wait()
         except OSError as error:
-            _log.error("trainer_not_started", reason=str(error))
+            _log.error(f"{self._name}_not_started", reason=str(error))
             return -1
         finally:
             os.close(read_end)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from app.trainer_child import TrainerChild, trainer_command
+from app.child import Child, trainer_command, worker_command
 
 # A trainer as far as its parent can tell: it ends when the pipe does, and on SIGTERM.
 TRAINER = "import os, sys; os.read(int(sys.argv[1]), 1)"
@@ -39,7 +39,7 @@ def python(code: str) -> Callable[[int], list[str]]:
     return lambda read_end: [sys.executable, "-S", "-c", code, str(read_end)]
 
 
-def pid_of(child: TrainerChild) -> int:
+def pid_of(child: Child) -> int:
     wait_for(lambda: child.pid is not None)
     pid = child.pid
     assert pid is not None
@@ -50,8 +50,15 @@ def test_the_command_is_the_programs_own_trainer() -> None:
     assert trainer_command(7) == [sys.executable, "-m", "app.cli", "trainer", "--parent-pipe", "7"]
 
 
+def test_the_command_of_a_worker_names_its_socket() -> None:
+    assert worker_command(7, listener=3, loopback=True)[2:] == [
+        *("app.cli", "worker", "--listener", "3", "--loopback", "--parent-pipe", "7")
+    ]
+    assert "--no-loopback" in worker_command(7, listener=3, loopback=False)
+
+
 def test_a_stopped_trainer_is_gone() -> None:
-    child = TrainerChild(command=python(TRAINER))
+    child = Child("trainer", python(TRAINER))
     child.start()
     pid = pid_of(child)
     assert os.getsid(pid) == pid
@@ -61,7 +68,7 @@ def test_a_stopped_trainer_is_gone() -> None:
 
 
 def test_a_trainer_that_ignores_the_signal_is_killed() -> None:
-    child = TrainerChild(command=python(STUBBORN))
+    child = Child("trainer", python(STUBBORN))
     child.start()
     pid = pid_of(child)
     time.sleep(0.3)
@@ -70,7 +77,7 @@ def test_a_trainer_that_ignores_the_signal_is_killed() -> None:
 
 
 def test_a_trainer_that_dies_is_started_again() -> None:
-    child = TrainerChild(command=python(TRAINER), first_backoff_seconds=0.05)
+    child = Child("trainer", python(TRAINER), first_backoff_seconds=0.05)
     child.start()
     first = pid_of(child)
     os.kill(first, signal.SIGKILL)
@@ -81,7 +88,7 @@ def test_a_trainer_that_dies_is_started_again() -> None:
 def test_each_failure_waits_twice_as_long_as_the_one_before(tmp_path: Path) -> None:
     log = tmp_path / "starts"
     code = f"import time; open({str(log)!r}, 'a').write(f'{{time.time()}}\\n'); raise SystemExit(1)"
-    child = TrainerChild(command=python(code), first_backoff_seconds=0.2)
+    child = Child("trainer", python(code), first_backoff_seconds=0.2)
     child.start()
     wait_for(lambda: log.exists() and len(log.read_text().splitlines()) >= 3)
     child.stop()
@@ -93,7 +100,7 @@ def test_each_failure_waits_twice_as_long_as_the_one_before(tmp_path: Path) -> N
 def test_a_wrong_configuration_is_not_tried_again(tmp_path: Path) -> None:
     log = tmp_path / "starts"
     code = f"open({str(log)!r}, 'a').write('x'); raise SystemExit(78)"
-    child = TrainerChild(command=python(code), first_backoff_seconds=0.01)
+    child = Child("trainer", python(code), first_backoff_seconds=0.01)
     child.start()
     wait_for(lambda: log.exists() and log.read_text() != "")
     time.sleep(0.3)
@@ -106,7 +113,7 @@ def test_a_number_that_was_given_back_to_the_system_is_not_signalled(
 ) -> None:
     log = tmp_path / "pid"
     code = f"import os; open({str(log)!r}, 'w').write(f'{{os.getpid()}}.'); raise SystemExit(78)"
-    child = TrainerChild(command=python(code))
+    child = Child("trainer", python(code))
     child.start()
     wait_for(lambda: log.exists() and log.read_text().endswith("."))
     wait_for(lambda: not Path("/proc", log.read_text().rstrip(".")).exists())
@@ -117,7 +124,7 @@ def test_a_number_that_was_given_back_to_the_system_is_not_signalled(
 
 
 def test_a_wrong_configuration_is_said_once_and_plainly() -> None:
-    child = TrainerChild(command=python("raise SystemExit(78)"), first_backoff_seconds=0.01)
+    child = Child("trainer", python("raise SystemExit(78)"), first_backoff_seconds=0.01)
     with structlog.testing.capture_logs() as logged:
         child.start()
         wait_for(lambda: any(entry["event"] == "trainer_not_started" for entry in logged))
@@ -129,15 +136,15 @@ def test_a_wrong_configuration_is_said_once_and_plainly() -> None:
 
 
 def test_stopping_before_the_start_does_nothing() -> None:
-    TrainerChild(command=python(TRAINER)).stop()
+    Child("trainer", python(TRAINER)).stop()
 
 
 def test_a_trainer_ends_with_its_parent_even_when_that_is_killed() -> None:
     parent_code = textwrap.dedent(
         f"""
         import sys, time
-        from app.trainer_child import TrainerChild
-        child = TrainerChild(command=lambda fd: [sys.executable, "-S", "-c", {TRAINER!r}, str(fd)])
+        from app.child import Child
+        child = Child("trainer", lambda fd: [sys.executable, "-S", "-c", {TRAINER!r}, str(fd)])
         child.start()
         while child.pid is None:
             time.sleep(0.01)
@@ -161,7 +168,7 @@ def test_a_trainer_ends_with_its_parent_even_when_that_is_killed() -> None:
 def test_the_child_gets_the_environment_it_is_given(tmp_path: Path, environ: dict[str, str]) -> None:
     log = tmp_path / "environ"
     code = f"import os; open({str(log)!r}, 'w').write(os.environ['LIKEWISE_MODELS_KEPT']); {TRAINER}"
-    child = TrainerChild(command=python(code), environ=environ)
+    child = Child("trainer", python(code), environ=environ)
     child.start()
     wait_for(lambda: log.exists() and log.read_text() == "3")
     child.stop()
