@@ -69,7 +69,7 @@ class Catalogue:
             ids |= dict(zip(gone.tolist(), table.ids.ids(np.searchsorted(table.keys, gone)), strict=True))
         # What records said is in the newer table as well, or among the changes since it, which were read again.
         newer = {record.item_key: record for record in records}
-        named = (item_ids or {}) | {key: record.item_id for key, record in newer.items()}
+        named = {**(item_ids or {}), **{key: record.item_id for key, record in newer.items()}}
         ids |= {key: item_id for key, item_id in named.items() if base.row(key) is None}
         self._become(_State((base,), ids, {item_id: key for key, item_id in ids.items()}, newer))
 

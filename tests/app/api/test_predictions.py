@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.recommend import MANY_ITEMS, Scored
+from app.api.predictions import MANY_ITEMS
+from app.recommend import Scored
 from tests.app.api.running import Running
 from tests.app.published import publish_model
 
@@ -60,7 +61,7 @@ class Watched:
         self._many = many
         self.threads: list[str] = []
 
-    def predicts_many(self) -> bool:
+    def items_of_model(self) -> int:
         self.threads.append(threading.current_thread().name)
         return self._many
 
