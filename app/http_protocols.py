@@ -17,6 +17,7 @@ from app.errors import ApiError
 from app.http_connections import GuardedConnection, Reading
 
 MAX_HEAD_BYTES = 64 * 1024
+_INTERIM = b"HTTP/1.1 1"
 
 
 def _bad_request(detail: str = "this is not a valid HTTP/1.1 request") -> ApiError:
@@ -52,6 +53,47 @@ class _PipelineFlow(FlowControl):
             super().resume_reading()
 
 
+class HeadWithBody:
+    """A request's view of its transport: the head of the answer waits for what comes next and goes out with it.
+
+    uvicorn writes the two apart, and each write is a call of the system and one more time that the client is woken:
+    together a tenth of what a short list takes.
+    """
+
+    __slots__ = ("_head", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head: bytes | None = b""
+
+    def write(self, data: bytes) -> None:
+        """The first piece is the head and waits, unless it is an interim answer (100 Continue)."""
+        if self._head is None:
+            self._transport.write(data)
+        elif self._head:
+            self._transport.write(self._head + data)
+            self._head = None
+        elif data.startswith(_INTERIM):
+            self._transport.write(data)
+        else:
+            self._head = data
+
+    def flush(self) -> None:
+        """There is nothing else to come."""
+        if self._head:
+            self._transport.write(self._head)
+        self._head = None
+
+    def close(self) -> None:
+        """After what has been written."""
+        self.flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """As the transport says."""
+        return self._transport.is_closing()
+
+
 class LimitedHttpToolsProtocol(GuardedConnection, HttpToolsProtocol):  # type: ignore[misc]  # eof_received
     """httptools buffers a head of any size; this one ends the connection beyond MAX_HEAD_BYTES."""
 
@@ -60,6 +102,7 @@ class LimitedHttpToolsProtocol(GuardedConnection, HttpToolsProtocol):  # type: i
     _head_bytes = 0
     _head_without_upgrade = b""
     _running: RequestResponseCycle | None = None
+    _answer: HeadWithBody | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there; what it sends ahead is read only when its turn has come."""
@@ -78,6 +121,8 @@ class LimitedHttpToolsProtocol(GuardedConnection, HttpToolsProtocol):  # type: i
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
+        self._answer = HeadWithBody(self.transport)
+        cycle.transport = self._answer  # type: ignore[assignment]  # all of it that a cycle uses
         super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
@@ -152,6 +197,8 @@ class LimitedHttpToolsProtocol(GuardedConnection, HttpToolsProtocol):  # type: i
 
     def on_response_complete(self) -> None:
         """The next pipelined request's turn, that of a refusal, or the end."""
+        if self._answer is not None:
+            self._answer.flush()  # one without a body
         super().on_response_complete()
         self.answered()
 

@@ -31,20 +31,22 @@ class Running:
 
 @contextmanager
 def server(
-    command: Sequence[str], target: Target, *, core: int, log: Path, environ: Mapping[str, str] | None = None
+    command: Sequence[str], target: Target, *, core: int | None, log: Path, environ: Mapping[str, str] | None = None
 ) -> Iterator[Running]:
     """Start a program that says where it listens, wait until it answers the target, and stop it in the end.
 
     Args:
         target: its port does not matter.
+        core: None for any.
         log: gets all that the program prints.
     Raises: RuntimeError where it does not answer 200 in time.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LIKEWISE_")}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    pinned = [] if core is None else ["taskset", "-c", str(core)]
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own programs
-            ["taskset", "-c", str(core), sys.executable, "-m", *command],  # noqa: S607 - wherever the system has it
+            [*pinned, sys.executable, "-m", *command],
             env=kept | threads | dict(environ or {}),
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -70,7 +72,7 @@ def _answering(process: subprocess.Popen[bytes], target: Target, log: Path) -> T
                 request.add_header("Authorization", f"Bearer {target.key}")
             try:
                 with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - http on this machine
-                    if json.load(answer).get("source", "model") == "model":
+                    if json.load(answer).get("source", "model") != "popular":
                         return target
             except (urllib.error.URLError, TimeoutError):
                 pass  # not yet

@@ -12,54 +12,20 @@ call.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model import policy
-from model.fold_in import SHORTEST
 from model.new_items import NewItems
-from model.products import multiply
-from model.ranking import (
-    BLOCK_ROWS,
-    EXCLUDED,
-    Exact,
-    ExactPairs,
-    best_of_rows,
-    exact_scores,
-    max_norm,
-    score_error,
-    top_k,
-    top_k_among,
-)
+from model.products import products
+from model.ranking import BLOCK_ROWS, exact_scores, max_norm, one_over_norms, score_error
 from model.served import ServedModel
 from model.user_factors import UserFactors
-
-# Scores of a matrix product that are held at once, 16 MiB of them: more users share a product with few items.
-SCORES_AT_ONCE = 2**22
-MOST_QUERIES = 32
-# Of so small a part of the items only their own rows are read.
-SMALL_PART = 8
-
-Best = tuple[NDArray[np.int64], NDArray[np.float32]]
-_NO_NUMBERS: NDArray[np.int64] = np.empty(0, dtype=np.int64)
-
-
-class Query(NamedTuple):
-    """The k best items for a user (None: the most popular ones), of `among` (None: of all) without `excluded`.
-
-    Both are item numbers, at least 0; `among` ascends.
-    """
-
-    user: UserFactors | None
-    k: int
-    excluded: NDArray[np.int64]
-    among: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,16 +110,16 @@ class Candidates:
 
     def scores(self, user: UserFactors, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
         """Scores of items for one user, float32, shape (n,). Raises IndexError for an item without a personal score."""
-        _check_range(numbers, self.num_scored)
+        check_range(numbers, self.num_scored)
         if len(numbers) <= BLOCK_ROWS:
             return self._scores(user, numbers)
         blocks = (numbers[start : start + BLOCK_ROWS] for start in range(0, len(numbers), BLOCK_ROWS))
         return np.concatenate([self._scores(user, block) for block in blocks])
 
     def _scores(self, user: UserFactors, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
-        return self._pair_scores([user], np.zeros(len(numbers), dtype=np.int64), numbers)
+        return self.pair_scores([user], np.zeros(len(numbers), dtype=np.int64), numbers)
 
-    def _pair_scores(
+    def pair_scores(
         self, users: Sequence[UserFactors], rows: NDArray[np.int64], numbers: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         """Scores of n pairs of a row of `users` and an item, float32, shape (n,)."""
@@ -168,159 +134,40 @@ class Candidates:
                 scores[pairs[owned]] += user.own_scores[places[owned]]
         return scores
 
-    def best(self, queries: Sequence[Query]) -> list[Best]:
-        """For each query its items and their scores, as `model.ranking.top_k` returns them.
-
-        Queries that need the scores of all items share a matrix product; no answer depends on the others.
-        """
-        found: dict[int, Best] = {}
-        together: dict[int, list[int]] = {}
-        for place, query in enumerate(queries):
-            if (best := self._of_few(query)) is not None:
-                found[place] = best
-            else:
-                together.setdefault(query.k, []).append(place)
-        at_once = max(1, min(MOST_QUERIES, SCORES_AT_ONCE // max(self.num_scored, 1)))
-        for k, places in together.items():
-            for start in range(0, len(places), at_once):
-                part = places[start : start + at_once]
-                found |= zip(part, self._of_all([queries[place] for place in part], k), strict=True)
-        return [found[place] for place in range(len(queries))]
-
-    def similar(self, to: int, query: Query) -> Best:
-        """The items whose vectors point most nearly where that of item number `to` does, with the cosines.
+    def parts(
+        self, vectors_BD: NDArray[np.float32], groups_B: NDArray[np.integer] | None
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """<x, q> + prior of all items with a personal score, as `model.products.products` gives them.
 
         Args:
-            query: its user does not matter.
-        Raises: IndexError for a `to` without a vector.
+            vectors_BD: x, float32, shape (B, D).
+            groups_B: g, shape (B,); None for no priors.
         """
-        _check_range(np.array([to]), self.num_scored)
-        shares = self._one_over_norms
-        direction = self.vectors(np.array([to]))[0] * shares[to]
+        served, new = self.served, self.new
+        priors = None if groups_B is None else self.priors
+        yield from products(served.item_vectors, vectors_BD, served.scratch, priors_GI=priors, groups_B=groups_B)
+        if len(new.places):
+            first = served.num_items
+            scores = (new.vectors @ vectors_BD.T)[new.places]
+            if groups_B is not None:
+                scores += self.priors[groups_B, first:].T
+            yield first, scores
 
-        def cosines(numbers: NDArray[np.int64]) -> NDArray[np.float32]:
-            rows = np.broadcast_to(direction, (len(numbers), len(direction)))
-            return (
-                exact_scores(rows, self.vectors(numbers), priors=np.zeros(len(numbers), np.float32)) * shares[numbers]
-            )
-
-        error = score_error(dimensions=len(direction), user_norm=1.0, max_item_norm=1.0, max_prior=1.0)
-        with self._products(direction[np.newaxis]) as scores_BI:
-            np.multiply(scores_BI, shares, out=scores_BI)
-            return _best_of(query, scores_BI[0], cosines, error=error)
-
-    def _of_few(self, query: Query) -> Best | None:
-        """The answer where few scores are needed, or where they are there already; None for the others."""
-        user = query.user
-        if user is None:
-            popular = self.popular_scores
-            scores = popular.copy() if query.among is None else popular
-            return _best_of(query, scores, lambda numbers: popular[numbers], error=0.0)
-        if query.among is None or len(query.among) * SMALL_PART > self.num_scored:
-            return None
-        among = query.among[query.among < self.num_scored]
-        # Exact at once, so there is nothing to be scored again.
-        scores = self.scores(user, among)
-        return top_k_among(among, scores, k=query.k, exact=None, error=0.0, excluded=query.excluded)
-
-    def _of_all(self, queries: Sequence[Query], k: int) -> list[Best]:
-        users = [query.user for query in queries if query.user is not None]
-
-        def prepare(scores_BI: NDArray[np.float32]) -> None:
-            for row, query, user in zip(scores_BI, queries, users, strict=True):
-                if user.max_own:
-                    row[user.own] += user.own_scores
-                row[self._scored(query.excluded)] = EXCLUDED
-                if query.among is not None:
-                    left_out = np.ones(len(row), dtype=np.bool_)
-                    left_out[self._scored(query.among)] = False
-                    row[left_out] = EXCLUDED
-
-        return self._ranked(
-            np.array([user.vector for user in users]),
-            np.array([user.group for user in users]),
-            k=k,
-            prepare=prepare,
-            exact=lambda rows, numbers: self._pair_scores(users, rows, numbers),
-            max_own=max(user.max_own for user in users),
-        )
-
-    def best_of_many(
-        self,
-        vectors_BD: NDArray[np.float32],
-        groups_B: NDArray[np.uint8],
-        *,
-        k: int,
-        excluded: tuple[NDArray[np.int64], NDArray[np.int64]],
-        excluded_by_all: NDArray[np.int64],
-    ) -> list[Best]:
-        """`best` for many users without own parts, with all of them in arrays.
-
-        Args:
-            vectors_BD, groups_B: of the users, shapes (B, D) and (B,).
-            excluded: pairs of a user, 0..B-1, and an item number to leave out.
-            excluded_by_all: item numbers to leave out of every list.
-        """
-        scored = excluded[1] < self.num_scored
-        rows, numbers = excluded[0][scored], excluded[1][scored]
-
-        def prepare(scores_BI: NDArray[np.float32]) -> None:
-            scores_BI[rows, numbers] = EXCLUDED
-            scores_BI[:, self._scored(excluded_by_all)] = EXCLUDED
-
-        def exact(rows: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[np.float32]:
-            return exact_scores(vectors_BD[rows], self.vectors(numbers), priors=self.priors[groups_B[rows], numbers])
-
-        return self._ranked(vectors_BD, groups_B, k=k, prepare=prepare, exact=exact, max_own=0.0)
-
-    def _ranked(
-        self,
-        vectors_BD: NDArray[np.float32],
-        groups_B: NDArray[np.integer],
-        *,
-        k: int,
-        prepare: Callable[[NDArray[np.float32]], None],
-        exact: ExactPairs,
-        max_own: float,
-    ) -> list[Best]:
-        error = score_error(
+    def error(self, *, max_own: float) -> float:
+        """How far scores of `parts`, with own parts up to `max_own` added, may be from the exact ones."""
+        return score_error(
             dimensions=self.served.dimensions,
             user_norm=self.served.max_user_norm,
             max_item_norm=self._max_norm,
             max_prior=self._max_prior + max_own,
         )
-        with self._products(vectors_BD, [self.priors[group] for group in groups_B.tolist()]) as scores_BI:
-            prepare(scores_BI)
-            return best_of_rows(scores_BI, k=k, exact=exact, errors_B=np.full(len(scores_BI), error))
-
-    def _scored(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Those of some numbers that have a personal score."""
-        return numbers if len(self) == self.num_scored else numbers[numbers < self.num_scored]
-
-    @contextmanager
-    def _products(
-        self, vectors_BD: NDArray[np.float32], priors: Sequence[NDArray[np.float32]] | None = None
-    ) -> Iterator[NDArray[np.float32]]:
-        """X Q^T and, where they are given, the priors of each row, float32, shape (B, I + M'), for the block's time."""
-        served, new = self.served, self.new
-        with served.scratch.rows(len(vectors_BD), self.num_scored) as scores:
-            multiply(served.item_vectors, vectors_BD, priors=priors, out=scores[:, : served.num_items])
-            if len(new.places):
-                scores[:, served.num_items :] = (new.vectors @ vectors_BD.T)[new.places].T
-                for row, prior in zip(scores, priors or (), strict=priors is not None):
-                    row[served.num_items :] += prior[served.num_items :]
-            yield scores
 
     @cached_property
-    def _one_over_norms(self) -> NDArray[np.float32]:
+    def one_over_norms(self) -> NDArray[np.float32]:
         """1 / |q|, 0 where it has no direction, float32, shape (I + M',)."""
-        found = np.empty(self.num_scored, dtype=np.float32)
-        for start in range(0, len(found), BLOCK_ROWS):
-            numbers = np.arange(start, min(start + BLOCK_ROWS, len(found)))
-            vectors = self.vectors(numbers).astype(np.float64)
-            norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-            found[numbers] = np.where(norms > SHORTEST, 1 / np.maximum(norms, SHORTEST), 0.0)
-        return found
+        if not len(self.new.places):
+            return self.served.one_over_norms
+        return np.concatenate((self.served.one_over_norms, one_over_norms(self.new.vectors)[self.new.places]))
 
     def _gathered(
         self,
@@ -340,16 +187,7 @@ class Candidates:
         return found
 
 
-def _best_of(query: Query, scores: NDArray[np.float32], exact: Exact, *, error: float) -> Best:
-    """`top_k` of the items a query asks for; `scores` are used up where it asks for all."""
-    excluded = query.excluded[query.excluded < len(scores)]
-    if query.among is None:
-        return top_k(scores, k=query.k, exact=exact, error=error, excluded=excluded)
-    among = query.among[query.among < len(scores)]
-    return top_k_among(among, scores[among], k=query.k, exact=exact, error=error, excluded=excluded)
-
-
-def _check_range(numbers: NDArray[np.int64], count: int) -> None:
+def check_range(numbers: NDArray[np.int64], count: int) -> None:
     # numpy would count a negative number from the end and score another item.
     if len(numbers) and (numbers.min() < 0 or numbers.max() >= count):
         wrong = numbers.min() if numbers.min() < 0 else numbers.max()

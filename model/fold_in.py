@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from model.ranking import SHORTEST
 from model.user_items import UserItems
 
 Kind = Literal["mean", "whitened", "affine"]
@@ -26,8 +27,6 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 ROWS_AT_ONCE = 2**18
 # Added to a matrix that is inverted, relative to the mean of its diagonal.
 RIDGE = 1e-3
-# A shorter vector has no direction.
-SHORTEST = 1e-12
 # From so many items on a user's trained vector counts in full.
 FULL_HISTORY = 20
 

@@ -120,7 +120,7 @@ class ItemTable:
             category_indptr=indptr,
             category_codes=np.array([code for each in of_items for code in each], dtype=np.int32),
             restricted_keys=np.array([key for key, _ in restricted], dtype=np.int64),
-            restricted_off=np.array([each.off + each.deleted for _, each in restricted], dtype=np.uint8),
+            restricted_off=np.array([2 if each.deleted else each.off for _, each in restricted], dtype=np.uint8),
             restricted_from_us=np.array([each.from_us for _, each in restricted], dtype=np.int64),
             restricted_until_us=np.array([each.until_us for _, each in restricted], dtype=np.int64),
         )

@@ -59,7 +59,8 @@ def speaking(
     """Leave out what says nothing for an item, and weigh the rest.
 
     Left out are events of a type that hides, events of a pair that was hidden at that moment or later, and an event of
-    the same user, item and type as the one before it when it came less than 60 s after that one.
+    the same user, item and type as the one before it when it came less than 60 s after that one. Of several at the same
+    moment the one of the largest value counts as the first, so that the order of the rows does not matter.
 
     Args:
         users, items: keys or numbers, shape (N,).
@@ -69,7 +70,7 @@ def speaking(
     """
     hiding = types.hides[event_codes]
     hidden = _hidden(users, items, times_us=times_us, hiding=hiding)
-    repeated = _repeated(users, items, event_codes=event_codes, times_us=times_us) & ~hiding & ~hidden
+    repeated = _repeated(users, items, event_codes=event_codes, values=values, times_us=times_us) & ~hiding & ~hidden
     rows = np.flatnonzero(~(hiding | hidden | repeated))
     left_out = {
         "hiding_events": int(hiding.sum()),
@@ -103,10 +104,11 @@ def _repeated(
     items: NDArray[np.int64],
     *,
     event_codes: NDArray[np.integer],
+    values: NDArray[np.floating],
     times_us: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
     """Whether each event follows one of the same user, item and type by less than REPEAT_US."""
-    order = np.lexsort((times_us, event_codes, items, users))
+    order = np.lexsort((-values, times_us, event_codes, items, users))
     same = np.ones(max(len(order) - 1, 0), dtype=np.bool_)
     for column in (users, items, event_codes):
         same &= np.diff(column[order].astype(np.int64)) == 0

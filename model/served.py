@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from model.fold_in import FoldIn, check_half_life
 from model.policy import GROUPS, Repeats
 from model.positives import HIDE, EventWeights
 from model.products import Scratch
-from model.ranking import max_norm
+from model.ranking import max_norm, one_over_norms
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,10 @@ class ServedPolicy:
             check_half_life(self.repeats.half_life)
             if not math.isfinite(self.repeats.weight):
                 raise ValueError("the weight of repeats must be finite")
-        if not (math.isfinite(self.popularity_now_us) and 0 <= self.fold_in_length < math.inf):
+        if not (all(map(math.isfinite, (self.popularity_now_us, self.fold_in_length))) and self.fold_in_length >= 0):
             raise ValueError("popularity_now_us and fold_in_length must be finite, the length 0 or more")
         for name, weight in self.event_weights.items():
-            if weight != HIDE and not 0 < weight < math.inf:
+            if weight != HIDE and not (math.isfinite(weight) and weight > 0):
                 raise ValueError(f"the weight of {name} is {weight}; it must be finite and above 0, or hide")
 
     def facts(self) -> dict[str, Any]:
@@ -68,7 +69,7 @@ class ServedPolicy:
             repeats = given.pop("repeats")
             given["repeats"] = None if repeats is None else Repeats(**repeats)
             return cls(**given)
-        except (TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError, AttributeError, OverflowError) as error:
             raise ValueError(f"the policy is not one: {error}") from error
 
 
@@ -93,7 +94,7 @@ class ServedModel:
         fold_in: the map from histories to vectors.
         max_item_norm, max_user_norm: the largest Euclidean norms of an item's vector, and of one of a user, folded in
             or not.
-        scratch: memory for the scores of all items.
+        scratch: memory for the scores of items.
     Raises: ValueError naming the array with a wrong shape, dtype or order, or values that could overflow a score.
     """
 
@@ -164,6 +165,11 @@ class ServedModel:
     @property
     def dimensions(self) -> int:
         return int(self.item_vectors.shape[1])
+
+    @cached_property
+    def one_over_norms(self) -> NDArray[np.float32]:
+        """1 / |q|, 0 where it has no direction, float32, shape (I,)."""
+        return one_over_norms(self.item_vectors)
 
     def user_number(self, user_key: int) -> int | None:
         """The row of a user, or None if this version does not know the user."""

@@ -218,7 +218,10 @@ def _load_array(folder: Path, directory: int, *, entry: Mapping[str, Any], verif
         content = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ) if size else b""
     if verify and hashlib.sha256(content).hexdigest() != entry["sha256"]:
         raise SnapshotError(folder, file, "sha256 does not match the manifest")
-    array = np.frombuffer(content, dtype=np.dtype(entry["dtype"]).newbyteorder("<")).reshape(entry["shape"])
+    dtype = np.dtype(entry["dtype"])
+    stored = dtype.newbyteorder("<")
+    # Where that is the machine's own order, a dtype without one: memoryviews take no other.
+    array = np.frombuffer(content, dtype=dtype if stored.isnative else stored).reshape(entry["shape"])
     if verify and not _all_finite(array):
         raise SnapshotError(folder, file, "holds values that are not finite")
     return array

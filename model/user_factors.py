@@ -96,7 +96,8 @@ def chosen_items(served: ServedModel, events: UserEvents, *, types: TypeWeights,
         types=types,
     )
     numbers = served.item_numbers(keys[found.rows])
-    known = numbers >= 0
+    # As in training, an event without weight (a value too small for float32) says nothing.
+    known = (numbers >= 0) & (found.weights > 0)
     numbers, times_us, weights = numbers[known], events.times_us[found.rows[known]], found.weights[known]
     if not len(numbers):
         return ChosenItems.none()

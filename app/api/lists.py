@@ -9,6 +9,7 @@ from msgspec import Struct, json
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, WithJsonSchema
 from starlette.responses import Response
 
+from app.api.answers import EncodedJson
 from app.api.parameters import MAX_LIMIT, Flag, Limit, QueryId, QueryModel
 from app.clock import to_rfc3339
 from app.ids import MAX_ID_LENGTH, ExternalId, new_id
@@ -169,8 +170,9 @@ class ListDocument(Struct, frozen=True):
 
 def list_answer(state: AppState, ranked: Ranked, *, user_id: str | None) -> Response:
     """The list as JSON, under a new recommendation_id."""
+    state.metrics.list_made(ranked.source)
     document = list_document(ranked, user_id=user_id, generated_at=to_rfc3339(state.clock()))
-    return Response(json.encode(document), media_type="application/json")
+    return EncodedJson(json.encode(document))
 
 
 def list_document(ranked: Ranked, *, user_id: str | None, generated_at: str) -> ListDocument:

@@ -12,7 +12,8 @@ from app.recommend.lists import (
     UnknownUserError,
     Wanted,
 )
-from app.recommend.recommender import Prepared, Recommender
+from app.recommend.ranking import Prepared
+from app.recommend.recommender import Recommender
 from app.recommend.sharing import SharedRanking
 
 __all__ = [

@@ -16,6 +16,7 @@ from app.live.history import History
 from app.live.live_model import ActiveModel
 from app.recommend.lists import Ranked, Wanted
 from app.recommend.recommender import Recommender
+from model.queries import best_of_many
 
 USERS_AT_ONCE = 256
 
@@ -38,7 +39,7 @@ def everyone(recommender: Recommender, history: History, *, limit: int) -> Itera
     rest = held.user_ids_beside()
     for start in range(0, len(users), USERS_AT_ONCE):
         rows = np.arange(start, min(start + USERS_AT_ONCE, len(users)))
-        if model is not None and not recommender.includes_seen(wanted, model):
+        if model is not None and not recommender.includes_seen(wanted, model) and not _own_items_stay(history, model):
             trained = _as_trained(rows, held, model)
             if len(trained):
                 yield from _lists(trained, recommender, history, held=held, model=model, limit=limit)
@@ -46,7 +47,12 @@ def everyone(recommender: Recommender, history: History, *, limit: int) -> Itera
         rest += users.ids(rows)
     for start in range(0, len(rest), USERS_AT_ONCE):
         some = rest[start : start + USERS_AT_ONCE]
-        yield from map(UserList, some, recommender.for_users(some, wanted))
+        yield from map(UserList, some, recommender.by_version(model, some, wanted))
+
+
+def _own_items_stay(history: History, model: ActiveModel) -> bool:
+    """Whether lists may hold items with a part of their own in the score, although what was seen is left out."""
+    return model.served.policy.repeats is not None and not history.rule.sees_everything
 
 
 def _as_trained(rows: NDArray[np.int64], held: Held, model: ActiveModel) -> NDArray[np.int64]:
@@ -77,23 +83,23 @@ def _lists(
 ) -> Iterator[UserList]:
     histories, served = held.base.histories, model.served
     numbers = served.user_keys.searchsorted(histories.user_keys[rows])
-    best = model.candidates.best_of_many(
+    best = best_of_many(
+        model.candidates,
         served.user_vectors[numbers],
         served.user_groups[numbers],
         k=limit,
         excluded=_seen(rows, history, held=held, model=model, now_us=recommender.now_us()),
-        excluded_by_all=recommender.withheld(model),
+        withheld=recommender.withheld(model),
     )
-    for user_id, (items, scores) in zip(histories.users.ids(rows), best, strict=True):
-        yield UserList(user_id, recommender.told(model, items, scores))
+    yield from map(UserList, histories.users.ids(rows), recommender.told(model, best))
 
 
 def _seen(
     rows: NDArray[np.int64], history: History, *, held: Held, model: ActiveModel, now_us: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs of a place in `rows` and the number of an item that its user has seen, both of shape (N,)."""
+    """Pairs of the number of a seen item and the place in `rows` of who has seen it, both of shape (N,)."""
     events, counts = held.base_table.events_of(rows)
     seen = history.seen_mask(events, now_us=now_us)
     users = np.repeat(np.arange(len(rows)), counts)[seen]
     numbers = model.candidates.numbers(events.item_keys[seen])
-    return users[numbers >= 0], numbers[numbers >= 0]
+    return numbers[numbers >= 0], users[numbers >= 0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,21 +23,21 @@ def explained(
     chosen: ChosenItems,
     *,
     numbers: NDArray[np.int64],
-    scores: NDArray[np.float32],
+    scores: Sequence[float],
 ) -> list[tuple[list[Share], float]]:
     """The largest shares of each of some items' scores; with the remainder they sum to the score."""
     served = candidates.served
     shares_KN, _ = served.fold_in.contributions(
         served.item_vectors[chosen.items], chosen.weights, explained=candidates.vectors(numbers)
     )
-    if len(factors.own):
-        places = np.minimum(np.searchsorted(chosen.items, numbers), len(chosen.items) - 1)
-        for row, (place, number) in enumerate(zip(places.tolist(), numbers.tolist(), strict=True)):
-            if chosen.items[place] == number:
-                shares_KN[row, place] += float(factors.own_scores[place])
+    own = dict(zip(factors.own.tolist(), factors.own_scores.tolist(), strict=True))
+    places = {number: place for place, number in enumerate(chosen.items.tolist()) if number in own}
+    for row, number in enumerate(numbers.tolist()):
+        if number in places:
+            shares_KN[row, places[number]] += own[number]
     ids = catalogue.item_ids(served.item_keys[chosen.items])
     found = []
-    for shares, score in zip(shares_KN, scores.tolist(), strict=True):
+    for shares, score in zip(shares_KN, scores, strict=True):
         best = np.argsort(-shares, kind="stable")[:MOST_SHARES]
         told = [Share(item_id, float(shares[at])) for at in best.tolist() if shares[at] > 0 and (item_id := ids[at])]
         found.append((told, score - sum(share.contribution for share in told)))

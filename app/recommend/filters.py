@@ -26,18 +26,19 @@ class Filters:
 
     def __init__(self, history: History) -> None:
         self._history = history
-        self._withheld: tuple[_State, int, NDArray[np.int64]] | None = None
+        self._withheld: tuple[_State, int, int, NDArray[np.int64]] | None = None
         self._categories: tuple[_State | None, dict[str, NDArray[np.int64]]] = (None, {})
 
     def withheld(self, candidates: Candidates, *, now_us: int) -> NDArray[np.int64]:
-        """Numbers of the items that are hidden, deleted or not available now."""
+        """Numbers of the items that are hidden, deleted or not available now, ascending."""
         kept, state = self._withheld, self._state(candidates)
-        if kept is not None and kept[0] == state and now_us < kept[1]:
-            return kept[2]
+        # A clock may be set back.
+        if kept is not None and kept[0] == state and kept[1] <= now_us < kept[2]:
+            return kept[3]
         catalogue = state[1]
         until_us = catalogue.withheld_until_us(now_us)
-        numbers = candidates.known_numbers(catalogue.withheld_keys(now_us))
-        self._withheld = (state, until_us, numbers)
+        numbers = np.sort(candidates.known_numbers(catalogue.withheld_keys(now_us)))
+        self._withheld = (state, now_us, until_us, numbers)
         return numbers
 
     def among(self, candidates: Candidates, wanted: Wanted) -> NDArray[np.int64] | None:

@@ -62,29 +62,30 @@ class KnownUsers:
     def __init__(self, history: History, *, most_kept: int = MOST_KEPT) -> None:
         self._history = history
         self._most_kept = most_kept
-        self._kept: dict[int, KnownUser] = {}
-        self._served: ServedModel | None = None
+        # With the version that made them: a thread that still answers with another one must not mix them.
+        self._kept: tuple[ServedModel | None, dict[int, KnownUser]] = (None, {})
         self._lock = threading.Lock()
 
     def get(self, user_key: int, model: ActiveModel) -> KnownUser:
         """The user as the model sees them now."""
         held, served = self._history.held, model.served
-        if self._served is not served:
-            with self._lock:
-                self._served, self._kept = served, {}
+        made_by, users = self._kept
+        if made_by is not served:
+            users = {}
+            self._kept = (served, users)
         # What comes back does so by its age. Rows are counted before they are read: what comes in between only makes
         # the user be made once more.
         now_us = 0.0 if served.policy.repeats is None else model.candidates.now_us
         later = held.later.get(user_key)
         made_of = (held.serial, 0 if later is None else len(later), now_us)
-        kept = self._kept.get(user_key)
+        kept = users.get(user_key)
         if kept is not None and kept._made_of == made_of:
             return kept
         made = self._make(user_key, held, model, made_of)
         with self._lock:
-            while len(self._kept) >= self._most_kept:
-                del self._kept[next(iter(self._kept))]
-            self._kept[user_key] = made
+            while len(users) >= self._most_kept:
+                del users[next(iter(users))]
+            users[user_key] = made
         return made
 
     def seen(self, user: KnownUser, model: ActiveModel, *, now_us: int, only_hidden: bool) -> Numbers:
@@ -130,14 +131,27 @@ class KnownUsers:
         count = len(events.times_us)
         number = served.user_number(user_key)
         trained_on = -1 if number is None else int(served.history_sizes[number])
-        source: Literal["model", "fold_in"] = "model" if count <= trained_on else "fold_in"
-        if number is not None and count == trained_on and user_key not in held.replaced:
+        # Where some were deleted their number alone does not tell.
+        later = count > trained_on or _came_later(user_key, held, model)
+        source: Literal["model", "fold_in"] = "fold_in" if later else "model"
+        if number is not None and count == trained_on and not later and user_key not in held.replaced:
             chosen = None if served.policy.repeats is None else self._chosen(events, model)
             factors: UserFactors | None = as_trained(served, number, chosen)
         else:
             chosen = self._chosen(events, model)
             factors = folded_in(served, chosen) if chosen.events else None
         return KnownUser(user_key, factors, source, events=count, made_of=made_of)
+
+
+def _came_later(user_key: int, held: Held, model: ActiveModel) -> bool:
+    """Whether the user did anything after the training, as far as what is held beside a training's history tells."""
+    if held.base.name == "":
+        return False
+    in_recent = held.recent is not None and user_key not in held.replaced and held.recent.size(user_key) > 0
+    if in_recent and held.base.name == model.name:
+        return True
+    covers = model.watermark.covers
+    return any(not covers(row.id, row.xact) for row in held.later.get(user_key, ()))
 
 
 def visitor(model: ActiveModel, session: Sequence[SessionEvent], *, history: History, now_us: int) -> KnownUser:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
 
 import numpy as np
-from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from app.clock import Clock
@@ -14,46 +12,24 @@ from app.live.history import History
 from app.live.live_model import ActiveModel, LiveModel
 from app.recommend.before_model import popular_before_model
 from app.recommend.diagnosis import diagnosis, diagnosis_before_model
-from app.recommend.explained import explained
-from app.recommend.filters import Filters, most_per_category
+from app.recommend.filters import Filters
 from app.recommend.known_users import KnownUser, KnownUsers, visitor
 from app.recommend.lists import (
     Diagnosis,
-    ItemSource,
     NoModelError,
     Ranked,
-    RankedItem,
     Scored,
     SessionEvent,
-    Share,
     Source,
     UnknownItemError,
     UnknownUserError,
     Wanted,
 )
-from model.candidates import Best, Query
+from app.recommend.ranking import MORE_FOR_CATEGORIES, Prepared, Ranking
+from model.queries import Query
+from model.shortlist import Best
 
 _NO_NUMBERS: NDArray[np.int64] = np.empty(0, dtype=np.int64)
-# Where a category may have so many items at most, that many more are asked for, and more again if they do not suffice.
-_MORE_FOR_CATEGORIES = 4
-
-
-class Prepared(NamedTuple):
-    """A list that only has to be ranked: everything that was looked up for it, at one moment and for one version.
-
-    Attributes:
-        user: None for a list that is the same for everybody.
-        own: numbers of the user's items that the list may hold.
-        to: the item whose neighbours are asked for.
-    """
-
-    model: ActiveModel
-    query: Query
-    wanted: Wanted
-    source: Source
-    user: KnownUser | None = None
-    own: Collection[int] = ()
-    to: int | None = None
 
 
 class Recommender:
@@ -70,6 +46,7 @@ class Recommender:
         self._repeats_included = repeats_included
         self._filters = Filters(history)
         self._users = KnownUsers(history)
+        self._ranking = Ranking(history)
 
     # -- lists --------------------------------------------------------------------------------------------------------
 
@@ -80,7 +57,10 @@ class Recommender:
 
     def for_users(self, user_ids: Sequence[str], wanted: Wanted) -> list[Ranked]:
         """The lists of some users, in the order given and all of one version."""
-        model = self._live.current()
+        return self.by_version(self._live.current(), user_ids, wanted)
+
+    def by_version(self, model: ActiveModel | None, user_ids: Sequence[str], wanted: Wanted) -> list[Ranked]:
+        """`for_users` of a version that may not be the live one any more; None: before the first one."""
         prepared = [self._prepare(model, user_id, wanted) for user_id in user_ids]
         ranked = iter(self.rank([each for each in prepared if isinstance(each, Prepared)]))
         return [each if isinstance(each, Ranked) else next(ranked) for each in prepared]
@@ -111,8 +91,9 @@ class Recommender:
         model = self._live.current()
         if model is None:
             return self._before_model(wanted, itself)
-        number = int(model.candidates.numbers(itself)[0])
-        to = number if 0 <= number < model.candidates.num_scored else None
+        candidates = model.candidates
+        number = int(candidates.numbers(itself)[0])
+        to = number if 0 <= number < candidates.num_scored and candidates.one_over_norms[number] > 0 else None
         return self.rank([self._prepared(model, wanted, None, leave_out=number, to=to)])[0]
 
     # -- scores -------------------------------------------------------------------------------------------------------
@@ -189,17 +170,15 @@ class Recommender:
 
     def rank(self, lists: Sequence[Prepared]) -> list[Ranked]:
         """The lists; those of one version share a matrix product."""
-        found: dict[int, Best] = {}
-        groups: dict[int, list[int]] = {}
-        for place, each in enumerate(lists):
-            if each.to is not None:
-                found[place] = each.model.candidates.similar(each.to, each.query)
-            else:
-                groups.setdefault(id(each.model.candidates), []).append(place)
-        for places in groups.values():
-            best = lists[places[0]].model.candidates.best([lists[place].query for place in places])
-            found |= dict(zip(places, best, strict=True))
-        return [self._ranked(each, *found[place]) for place, each in enumerate(lists)]
+        return self._ranking.rank(lists)
+
+    def told(self, model: ActiveModel, lists: Sequence[Best]) -> list[Ranked]:
+        """Lists of users whose histories are those of the training, by the names of their items."""
+        return self._ranking.told(model, lists, [("model", ())] * len(lists))
+
+    def withheld(self, model: ActiveModel) -> NDArray[np.int64]:
+        """Numbers of the items that no list may hold now."""
+        return self._filters.withheld(model.candidates, now_us=self._clock())
 
     def _prepare(self, model: ActiveModel | None, user_id: str, wanted: Wanted) -> Prepared | Ranked:
         user_key = self._history.user_key(user_id)
@@ -219,7 +198,7 @@ class Recommender:
     ) -> Prepared:
         candidates, now_us = model.candidates, self._clock()
         withheld = self._filters.withheld(candidates, now_us=now_us)
-        left_out = [withheld] if len(withheld) else []
+        left_out: list[NDArray[np.int64]] = []
         if leave_out >= 0:
             left_out.append(np.array([leave_out]))
         own: Collection[int] = ()
@@ -232,80 +211,11 @@ class Recommender:
         if wanted.exclude_items:
             left_out.append(self._filters.excluded(candidates, wanted.exclude_items))
         factors = None if user is None else user.factors
-        k = wanted.limit if wanted.max_per_category is None else wanted.limit * _MORE_FOR_CATEGORIES
-        query = Query(factors, k, _joined(left_out), self._filters.among(candidates, wanted))
-        return Prepared(model, query, wanted, _source(user), user, own, to)
-
-    def withheld(self, model: ActiveModel) -> NDArray[np.int64]:
-        """Numbers of the items that no list may hold now."""
-        return self._filters.withheld(model.candidates, now_us=self._clock())
-
-    def told(
-        self,
-        model: ActiveModel,
-        numbers: NDArray[np.int64],
-        scores: NDArray[np.float32],
-        *,
-        source: Source = "model",
-        own: Collection[int] = (),
-    ) -> Ranked:
-        """The list of some items, by their names."""
-        names = self._history.catalogue.names(model.candidates.keys(numbers))
-        first_new = model.served.num_items
-        items: list[RankedItem] = []
-        for number, score, (item_id, title) in zip(numbers.tolist(), scores.tolist(), names, strict=True):
-            # An item that nothing names any more cannot be shown; a list that is one short is better than none.
-            if item_id is not None:
-                told: ItemSource = "new" if number >= first_new else source
-                items.append(RankedItem(item_id, len(items) + 1, score, "repeat" if number in own else told, title))
-        return Ranked(model.version, source, items)
-
-    def _ranked(self, prepared: Prepared, numbers: NDArray[np.int64], scores: NDArray[np.float32]) -> Ranked:
-        model, wanted = prepared.model, prepared.wanted
-        if wanted.max_per_category is not None:
-            numbers, scores = self._spread(prepared, numbers, scores)
-        ranked = self.told(model, numbers, scores, source=prepared.source, own=prepared.own)
-        if not wanted.explain:
-            return ranked
-        names = self._history.catalogue.item_ids(model.candidates.keys(numbers))
-        named = np.array([name is not None for name in names], dtype=np.bool_)
-        because = self._because(prepared, numbers[named], scores[named])
-        items = [
-            replace(item, because=shares, because_remainder=rest)
-            for item, (shares, rest) in zip(ranked.items, because, strict=True)
-        ]
-        return Ranked(model.version, ranked.source, items)
-
-    def _spread(
-        self, prepared: Prepared, numbers: NDArray[np.int64], scores: NDArray[np.float32]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The best items of which no category has too many, out of as many as it takes."""
-        model, wanted, query = prepared.model, prepared.wanted, prepared.query
-        candidates = model.candidates
-        while True:
-            kept = most_per_category(
-                candidates.keys(numbers),
-                self._history.catalogue,
-                most=wanted.max_per_category or 1,
-                limit=wanted.limit,
-            )
-            if len(kept) == wanted.limit or len(numbers) < query.k:
-                return numbers[kept], scores[kept]
-            query = query._replace(k=query.k * _MORE_FOR_CATEGORIES)
-            if prepared.to is None:
-                numbers, scores = candidates.best([query])[0]
-            else:
-                numbers, scores = candidates.similar(prepared.to, query)
-
-    def _because(
-        self, prepared: Prepared, numbers: NDArray[np.int64], scores: NDArray[np.float32]
-    ) -> list[tuple[list[Share], float]]:
-        user, model = prepared.user, prepared.model
-        if user is None or user.factors is None:
-            return [([], score) for score in scores.tolist()]
-        chosen = self._users.chosen(user, model)
-        catalogue = self._history.catalogue
-        return explained(model.candidates, catalogue, user.factors, chosen, numbers=numbers, scores=scores)
+        k = wanted.limit if wanted.max_per_category is None else wanted.limit * MORE_FOR_CATEGORIES
+        query = Query(factors, k, _joined(left_out), self._filters.among(candidates, wanted), withheld)
+        source = _source(user) if to is None else "model"
+        chosen = self._users.chosen(user, model) if wanted.explain and user is not None else None
+        return Prepared(model, query, wanted, source, user, own, to, chosen)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,8 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from app.recommend.lists import Ranked
-from app.recommend.recommender import Prepared, Recommender
+from app.recommend.ranking import Prepared
+from app.recommend.recommender import Recommender
 
 # With more items a product is left to a thread, so that the loop goes on with what is quick: it takes some 5 ms.
 ITEMS_ON_THE_LOOP = 250_000

@@ -79,6 +79,16 @@ def test_answers_carry_an_id_and_no_banner(port: int) -> None:
     assert "server" not in answer.headers
 
 
+def test_a_connection_goes_on_after_an_answer_without_a_body(port: int) -> None:
+    with connect(port) as connection:
+        stream = connection.makefile("rb")
+        for _ in range(2):
+            connection.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert stream.readline() == b"HTTP/1.1 200 OK\r\n"
+            while stream.readline().strip():
+                pass
+
+
 def test_head_has_no_body(port: int) -> None:
     with connect(port) as connection:
         connection.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")

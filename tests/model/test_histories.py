@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.histories import Histories
+from model.item_table import ItemTable
 from model.snapshot import load_snapshot, write_snapshot
 
 EVENT_TYPES = ["view", "purchase", "like"]
@@ -34,8 +35,7 @@ def build(rows=ROWS, **changed: Any) -> Histories:
         "values": values,
         "event_types": EVENT_TYPES,
         "user_ids": USER_IDS,
-        "item_ids": ITEM_IDS,
-        "titles": TITLES,
+        "items": ItemTable.build(ITEM_IDS, titles=TITLES),
     }
     return Histories.build(users.astype(np.int64), items.astype(np.int64), **{**arguments, **changed})
 
@@ -86,20 +86,20 @@ def test_ids_keys_and_titles_are_found_both_ways():
         assert histories.user_key(user_id) == key
         assert histories.user_id(key) == user_id
     for key, item_id in ITEM_IDS.items():
-        assert histories.item_key(item_id) == key
-        assert histories.item_id(key) == item_id
-    assert [histories.title(key) for key in (20, 99, 15, 10)] == ["A lamp", "Dust", None, None]
+        assert histories.items.key(item_id) == key
+        assert histories.items.id(key) == item_id
+    assert [histories.items.title(key) for key in (20, 99, 15, 10)] == ["A lamp", "Dust", None, None]
 
 
 def test_what_is_unknown_is_none():
     histories = build()
 
     assert histories.user_key("lamp") is None
-    assert histories.item_key("anna") is None
+    assert histories.items.key("anna") is None
     for key in (0, 4, 1000):
         assert histories.user_id(key) is None
-        assert histories.item_id(key) is None
-        assert histories.title(key) is None
+        assert histories.items.id(key) is None
+        assert histories.items.title(key) is None
 
 
 def test_the_arrays_are_small_and_the_big_ones_are_views():
@@ -132,13 +132,13 @@ def test_they_come_back_from_a_memory_mapped_snapshot(histories, tmp_path: Path)
 
     assert again.event_types == histories.event_types
     assert again.user_keys.tolist() == histories.user_keys.tolist()
-    assert again.item_keys.tolist() == histories.item_keys.tolist()
+    assert again.items.keys.tolist() == histories.items.keys.tolist()
     for key in USER_IDS:
         assert rows_of(again, key) == rows_of(histories, key)
         assert again.user_id(key) == histories.user_id(key)
     for key, item_id in ITEM_IDS.items():
-        assert again.title(key) == histories.title(key)
-        assert again.item_key(item_id) == histories.item_key(item_id)
+        assert again.items.title(key) == histories.items.title(key)
+        assert again.items.key(item_id) == histories.items.key(item_id)
     assert again.times_us is snapshot.arrays["times_us"]
     assert set(again.arrays()) == set(snapshot.arrays)
 
@@ -148,7 +148,7 @@ def test_empty_histories_know_nobody():
 
     assert len(histories) == 0
     assert histories.user_key("anna") is None
-    assert histories.title(1) is None
+    assert histories.items.title(1) is None
     assert rows_of(histories, 1) == []
 
 
@@ -156,8 +156,8 @@ def test_empty_histories_know_nobody():
     ("changed", "problem"),
     [
         ({"user_ids": {3: "x"}}, "user key 7 has no id"),
-        ({"item_ids": {10: "x", 20: "y"}}, "item key 15 has no id"),
-        ({"item_ids": {}}, "item key 20 has no id"),
+        ({"items": ItemTable.build({10: "x", 20: "y"})}, "item key 15 has no id"),
+        ({"items": ItemTable.build({})}, "item key 20 has no id"),
         ({"event_types": ["view", "like"]}, "event_codes holds a number outside 0..1"),
         ({"user_ids": {3: "x", 7: "x"}}, "'x' is there twice"),
     ],
@@ -179,8 +179,8 @@ def test_columns_of_another_length_are_refused(column):
     [
         ({"user_keys": np.array([3, 3, 12])}, "user_keys must be strictly ascending"),
         ({"user_keys": np.array([3, 12])}, "same number of users"),
-        ({"item_keys": np.array([10, 15, 20])}, "same number of items"),
-        ({"item_keys": np.array([[10, 15, 20, 99]])}, "item_keys must be"),
+        ({"items_keys": np.array([10, 15, 20])}, "same number of items"),
+        ({"items_keys": np.array([[10, 15, 20, 99]])}, "keys must be one-dimensional int64"),
         ({"indptr": np.array([0, 2, 5])}, "same number of users"),
         ({"indptr": np.array([0, 2, 5, 6])}, "indptr must rise"),
         ({"indptr": np.array([1, 2, 5, 5])}, "indptr must rise"),
@@ -200,7 +200,7 @@ def test_arrays_that_do_not_fit_are_refused_by_name(changed, problem):
         Histories.from_arrays({**histories.arrays(), **changed}, histories.facts())
 
 
-@pytest.mark.parametrize("name", ["times_us", "users_blob", "titles_offsets"])
+@pytest.mark.parametrize("name", ["times_us", "users_blob", "items_titles_offsets"])
 def test_a_missing_array_is_named(name):
     arrays = build().arrays()
     del arrays[name]

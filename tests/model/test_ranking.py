@@ -4,22 +4,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
-from model.ranking import exact_scores, score_error, top_k
-
-NOTHING = np.array([], dtype=np.int64)
+from model.ranking import BLOCK_ROWS, exact_scores, max_norm, one_over_norms, score_error
 
 
 def bits(scores):
     return scores.view(np.uint32).tolist()
-
-
-def full_sort(scores, k, excluded):
-    """The slow way: sort every item that is left by (-score, number)."""
-    left = set(range(len(scores))) - set(excluded)
-    return sorted(left, key=lambda number: (-scores[number], number))[:k]
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 3, 7, 32, 33, 64, 200])
@@ -87,89 +77,23 @@ def test_the_error_is_small_enough_to_keep_candidates_few():
     assert score_error(dimensions=64, user_norm=1.0, max_item_norm=1.0, max_prior=1.0) < 1e-5
 
 
-# Few different values, so that ties are everywhere, and noise as large as the error allows.
-@given(
-    exact=st.lists(st.sampled_from([-1.0, -0.0, 0.0, 0.25, 0.25000003, 0.5]), min_size=1, max_size=25),
-    noise=st.lists(st.floats(-1, 1, width=32), min_size=25, max_size=25),
-    error=st.sampled_from([0.0, 1e-6, 0.3, 2.0]),
-    k=st.integers(0, 30),
-    excluded=st.lists(st.integers(-1, 24), max_size=30),
-)
-@example(exact=[0.0] * 5, noise=[1.0, -1.0] * 12 + [0.0], error=2.0, k=2, excluded=[])
-@example(exact=[0.5, 0.25], noise=[-1.0, 1.0] + [0.0] * 23, error=0.3, k=1, excluded=[])
-def test_it_equals_a_full_sort_by_exact_score_and_number(exact, noise, error, k, excluded):
-    exact = np.array(exact, dtype=np.float32)
-    excluded = [number for number in excluded if number < len(exact)]
-    # 0.999: the float32 rounding of the noisy score must not take it past the error.
-    approximate = (exact + np.array(noise[: len(exact)]) * error * 0.999).astype(np.float32)
+def test_the_largest_norm_is_that_of_the_longest_row_in_whatever_block():
+    vectors = np.zeros((BLOCK_ROWS + 3, 2), dtype=np.float32)
+    vectors[5], vectors[-1] = [3, 4], [5, -12]
 
-    numbers, scores = top_k(
-        approximate, k=k, exact=exact.__getitem__, error=error, excluded=np.array(excluded, dtype=np.int64)
-    )
-
-    assert numbers.tolist() == full_sort(exact.tolist(), k, excluded)
-    assert bits(scores) == bits(exact[numbers])
-    assert numbers.dtype == np.int64
-    assert scores.dtype == np.float32
+    assert max_norm(vectors) == 13
+    assert max_norm(vectors[:0]) == 0
 
 
-def test_more_than_is_left_gives_all_that_is_left():
-    scores = np.array([1, 3, 2], dtype=np.float32)
-
-    numbers, _ = top_k(scores, k=50, exact=scores.__getitem__, error=0.0, excluded=np.array([1, 1, -1]))
-
-    assert numbers.tolist() == [2, 0]
+def test_a_norm_of_what_is_not_a_number_is_none():
+    assert np.isnan(max_norm(np.array([[np.nan], [1]], dtype=np.float32)))
 
 
-def test_nothing_left_gives_nothing():
-    scores = np.array([1, 3], dtype=np.float32)
+def test_one_over_norms_are_zero_where_there_is_no_direction():
+    vectors = np.zeros((BLOCK_ROWS + 1, 2), dtype=np.float32)
+    vectors[1], vectors[2], vectors[-1] = [3, 4], [1e-20, 0], [0, 8]
 
-    numbers, best = top_k(scores, k=5, exact=scores.__getitem__, error=0.0, excluded=np.array([1, 0]))
+    found = one_over_norms(vectors)
 
-    assert numbers.tolist() == []
-    assert best.tolist() == []
-    assert (numbers.dtype, best.dtype) == (np.int64, np.float32)
-
-
-def test_a_catalogue_without_items_gives_nothing():
-    scores = np.array([], dtype=np.float32)
-
-    numbers, _ = top_k(scores, k=5, exact=scores.__getitem__, error=0.0, excluded=NOTHING)
-
-    assert numbers.tolist() == []
-
-
-def test_only_items_near_the_top_are_scored_exactly():
-    approximate = np.arange(1000, dtype=np.float32)
-    asked = []
-
-    def exact(numbers):
-        asked.extend(numbers.tolist())
-        return approximate[numbers]
-
-    top_k(approximate, k=10, exact=exact, error=1.0, excluded=NOTHING)
-
-    assert asked == list(range(988, 1000))
-
-
-def test_the_scores_passed_in_are_left_alone():
-    scores = np.array([1, 3, 2], dtype=np.float32)
-    scores.flags.writeable = False
-
-    top_k(scores, k=1, exact=scores.__getitem__, error=0.0, excluded=np.array([1]))
-
-    assert scores.tolist() == [1, 3, 2]
-
-
-def test_an_excluded_number_beyond_the_items_is_refused():
-    scores = np.zeros(3, dtype=np.float32)
-
-    with pytest.raises(ValueError, match=r"item number 3 is outside 0\.\.2"):
-        top_k(scores, k=1, exact=scores.__getitem__, error=0.0, excluded=np.array([0, 3]))
-
-
-def test_a_negative_k_is_refused():
-    scores = np.zeros(3, dtype=np.float32)
-
-    with pytest.raises(ValueError, match="k is -1"):
-        top_k(scores, k=-1, exact=scores.__getitem__, error=0.0, excluded=NOTHING)
+    assert found.dtype == np.float32
+    assert found[[0, 1, 2, -1]].tolist() == [0, np.float32(0.2), 0, 0.125]
