@@ -28,10 +28,10 @@ def trainer_command(read_end: int) -> list[str]:
     return [sys.executable, "-m", "app.cli", "trainer", "--parent-pipe", str(read_end)]
 
 
-def worker_command(read_end: int, *, listener: int, loopback: bool) -> list[str]:
-    """The command line of a worker that takes connections from the listening socket `listener`."""
+def worker_command(read_end: int, *, number: int, listener: int, loopback: bool) -> list[str]:
+    """The command line of worker `number`, which takes connections from the listening socket `listener`."""
     bound = "--loopback" if loopback else "--no-loopback"
-    options = ["--listener", str(listener), bound, "--parent-pipe", str(read_end)]
+    options = ["--number", str(number), "--listener", str(listener), bound, "--parent-pipe", str(read_end)]
     return [sys.executable, "-m", "app.cli", "worker", *options]
 
 
@@ -49,6 +49,7 @@ class Child:
         environ: the child's environment; this process's by default.
         pass_fds: further descriptors that it gets.
         first_backoff_seconds: the wait after the first failure.
+        on_end: called whenever it has ended, before it is started again.
     """
 
     def __init__(
@@ -59,12 +60,14 @@ class Child:
         environ: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
         first_backoff_seconds: float = _FIRST_BACKOFF_SECONDS,
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._environ = None if environ is None else dict(environ)
         self._name = name
         self._command = command
         self._pass_fds = tuple(pass_fds)
         self._first_backoff = first_backoff_seconds
+        self._on_end = on_end
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -112,6 +115,7 @@ class Child:
         while not self._stopping.is_set():
             started = time.monotonic()
             exit_code = self._run_once()
+            self._on_end()
             if self._stopping.is_set():
                 return
             if exit_code == _WRONG_CONFIGURATION:

@@ -15,6 +15,7 @@ from app.api import (
     docs,
     interactions,
     items,
+    metrics,
     models,
     openapi,
     predictions,
@@ -27,6 +28,7 @@ from app.api.context import RequestContext
 from app.api.operations import Operation
 from app.api.routing import Dispatcher
 from app.clock import DAY_US, Clock, now_us
+from app.db.append import Appended
 from app.db.engine import StoreUnavailable, open_store
 from app.db.migrate import ensure_schema
 from app.db.writer import InteractionWriter
@@ -34,6 +36,7 @@ from app.live.history import History
 from app.live.live_model import LiveModel
 from app.live.refresher import Refresher
 from app.live.seen import SeenRule
+from app.metrics import Metrics
 from app.rate_limit import RateLimiter
 from app.readiness import StoreProbe
 from app.recommend import Recommender, SharedRanking
@@ -72,18 +75,21 @@ class Service(FastAPI):
 
 def operations() -> list[Operation]:
     """Everything that the service can be asked."""
-    nouns = (interactions, items, users, recommendations, predictions, trainings, models, service, docs)
+    nouns = (interactions, items, users, recommendations, predictions, trainings, models, service, metrics, docs)
     return [operation for noun in nouns for operation in noun.operations]
 
 
-def create_app(settings: Settings, *, loopback: bool = True, clock: Clock = now_us) -> Service:
+def create_app(
+    settings: Settings, *, loopback: bool = True, clock: Clock = now_us, counted: Metrics | None = None
+) -> Service:
     """The application; its parts start with its lifespan and stop with it.
 
     Args:
         loopback: whether it is served on an address that only this machine reaches: callers without a key are then let
             in while there is no key.
+        counted: what counts its requests; by default it has counts of its own.
     """
-    state = _state(settings, loopback=loopback, clock=clock)
+    state = _state(settings, loopback=loopback, clock=clock, counted=counted or Metrics())
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -97,11 +103,13 @@ def create_app(settings: Settings, *, loopback: bool = True, clock: Clock = now_
     declared = operations()
     app.state.likewise = state
     app.state.openapi = openapi.document(declared, version=VERSION)
-    app.state.entry = RequestContext(Dispatcher(declared), closing=lambda: state.shutting_down)
+    app.state.entry = RequestContext(
+        Dispatcher(declared), closing=lambda: state.shutting_down, count=state.metrics.request
+    )
     return app
 
 
-def _state(settings: Settings, *, loopback: bool, clock: Clock) -> AppState:
+def _state(settings: Settings, *, loopback: bool, clock: Clock, counted: Metrics) -> AppState:
     store = open_store(settings.database_url, deadline_seconds=settings.store_timeout_seconds)
     snapshots = SnapshotStore(settings.model_dir)
     history = History(
@@ -110,9 +118,20 @@ def _state(settings: Settings, *, loopback: bool, clock: Clock) -> AppState:
     live = LiveModel()
     keyring = KeyRing(anonymous=loopback or settings.allow_anonymous, any_host=settings.allow_anonymous)
     refresher = Refresher(
-        store, snapshots, history, live, refresh_seconds=settings.refresh_seconds, on_keys=keyring.replace
+        store,
+        snapshots,
+        history,
+        live,
+        refresh_seconds=settings.refresh_seconds,
+        on_keys=keyring.replace,
+        on_refused=counted.snapshot_refused,
     )
-    writer = InteractionWriter(store, on_commit=history.apply)
+
+    def committed(appended: Appended) -> None:
+        history.apply(appended)
+        counted.stored(accepted=appended.accepted, duplicates=appended.duplicates)
+
+    writer = InteractionWriter(store, on_commit=committed)
     recommender = Recommender(history, live, clock=clock, repeats_included=_REPEATS[settings.repeats])
     return AppState(
         settings=settings,
@@ -128,6 +147,7 @@ def _state(settings: Settings, *, loopback: bool, clock: Clock) -> AppState:
         probe=StoreProbe(store),
         recommender=recommender,
         sharing=SharedRanking(recommender),
+        metrics=counted,
     )
 
 

@@ -16,6 +16,7 @@ from typing import Literal
 import uvicorn
 from fastapi import FastAPI
 
+from app.api.metrics import note_condition
 from app.http_protocols import MAX_HEAD_BYTES, LimitedH11Protocol, LimitedHttpToolsProtocol
 from app.settings import Settings
 from app.state import AppState
@@ -25,6 +26,7 @@ _LAST_WORDS_SECONDS = 1
 _KEEP_ALIVE_SECONDS = 20
 # A request makes some dozens of objects that the collector counts; nearly all of them go by themselves.
 _COLLECTED_AT = 20_000
+_TICKS_OF_A_SECOND = 10
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PROTOCOLS = {"httptools": LimitedHttpToolsProtocol, "h11": LimitedH11Protocol}
 
@@ -100,6 +102,8 @@ class Server(uvicorn.Server):
         """Ten times a second: whether to stop."""
         if self._close_at is not None and time.monotonic() >= self._close_at:
             self.should_exit = True
+        if self._state.metrics.shared and counter % _TICKS_OF_A_SECOND == 0:
+            note_condition(self._state)  # for a scrape that reaches another worker
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -12,6 +12,7 @@ from app.db.writer import InteractionWriter
 from app.live.history import History
 from app.live.live_model import LiveModel
 from app.live.refresher import Refresher
+from app.metrics import Metrics
 from app.rate_limit import RateLimiter
 from app.readiness import StoreProbe
 from app.recommend import Recommender, SharedRanking
@@ -41,6 +42,7 @@ class AppState:
     probe: StoreProbe
     recommender: Recommender
     sharing: SharedRanking
+    metrics: Metrics
     shutting_down: bool = False
 
 

@@ -16,9 +16,11 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import api_error, problem_response
+from app.api.routing import OPERATION
 from app.errors import ApiError
 from app.ids import new_id
 from app.logs import REQUEST_ID, log_request
+from app.metrics import UNKNOWN_PATH
 
 _log = structlog.get_logger("app.access")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -27,6 +29,9 @@ _QUIET_PATHS = frozenset({"/healthz", "/readyz"})
 
 REFUSAL = "likewise.refusal"
 """Where the server leaves an ApiError in the scope for an application that waits for more of a body."""
+
+Count = Callable[[str, str, int, float], None]
+"""Told of each request: operation (a declared path), method, status, seconds."""
 
 
 class RequestContext:
@@ -37,11 +42,15 @@ class RequestContext:
 
     Args:
         closing: whether the service is ending; answers then ask the client to come back on another connection.
+        count: told of each request when it is over.
     """
 
-    def __init__(self, app: ASGIApp, *, closing: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, app: ASGIApp, *, closing: Callable[[], bool] = lambda: False, count: Count = lambda *_: None
+    ) -> None:
         self._app = app
         self._closing = closing
+        self._count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -88,7 +97,9 @@ class RequestContext:
                 response = problem_response(api_error(error), request_id=request_id)
                 await response(scope, receive, send_with_headers)
             finally:
-                _log_request(scope, status=status, seconds=time.perf_counter() - started)
+                seconds = time.perf_counter() - started
+                self._count(scope.get(OPERATION, UNKNOWN_PATH), scope["method"], status, seconds)
+                _log_request(scope, status=status, seconds=seconds)
         finally:
             REQUEST_ID.reset(token)
 

@@ -114,6 +114,7 @@ async def upload(request: Request) -> Response:
     skip = read_query(request, UploadQuery).on_error == "skip"
     received_us = state.clock()
     read = read_rows(decode_json(await read_body(request), keep_repeated=True), now_us=received_us)
+    state.metrics.rejected(len(read.rejected))
     if read.rejected and not skip:
         raise invalid([error for errors in read.rejected for error in errors])
     appended = await _committed(state, read.rows, received_us=received_us) if read.rows else None

@@ -204,6 +204,8 @@ async def batch(request: Request) -> Response:
     def answer() -> Response:
         lists = state.recommender.for_users(asked.user_ids, asked.wanted)
         generated_at = to_rfc3339(state.clock())
+        for ranked in lists:
+            state.metrics.list_made(ranked.source)
         results = [
             list_document(ranked, user_id=user_id, generated_at=generated_at)
             for user_id, ranked in zip(asked.user_ids, lists, strict=True)

@@ -19,6 +19,9 @@ from app.errors import ApiError
 
 _log = structlog.get_logger(__name__)
 
+OPERATION = "likewise.operation"
+"""Where the declared path that a request's own fits is left in the scope: `/users/{user_id}`."""
+
 
 @dataclass(slots=True)
 class _Node:
@@ -28,6 +31,7 @@ class _Node:
     any_segment: _Node | None = None
     methods: dict[str, Operation] = field(default_factory=dict)
     names: tuple[str, ...] = ()
+    path: str = ""
 
 
 class Dispatcher:
@@ -66,22 +70,25 @@ class Dispatcher:
             else:
                 node = node.fixed.setdefault(segment, _Node())
         node.names = tuple(names)
+        node.path = operation.path.replace(":segment}", "}")
         for method in (operation.method, "HEAD") if operation.method == "GET" else (operation.method,):
             if method in node.methods:
                 raise ValueError(f"{method} {operation.path} is declared twice")
             node.methods[method] = operation
 
     def _find(self, scope: Scope) -> Operation:
-        """The operation; its path's parameters are left in the scope. Raises: ApiError 404 or 405."""
+        """The operation; its path and the parameters are left in the scope. Raises: ApiError 404 or 405."""
         method, segments = scope["method"], scope["path"].split("/")
         fits: _Node | None = None
         for node, values in _matches(self._root, segments, 1, ()) if not segments[0] else ():
             if operation := node.methods.get(method):
                 scope["path_params"] = dict(zip(node.names, values, strict=True))
+                scope[OPERATION] = node.path
                 return operation
             fits = fits or node
         if fits is None:
             raise ApiError(404, "not_found", "no operation has this path; GET /docs lists them")
+        scope[OPERATION] = fits.path
         raise ApiError(
             405,
             "method_not_allowed",

@@ -37,6 +37,11 @@ class Refresher:
     """Polls the store every `refresh_seconds` and applies what it says to History, LiveModel and the keys.
 
     Reads never wait for it: while the store is away they go on from what is in memory. `problem` then says why.
+
+    Args:
+        on_keys: gets the keys when they have changed; on_refused: called at each try of a snapshot that failed.
+    Attributes:
+        feed_read_at: when the feed was last read (monotonic seconds); None before the first time.
     """
 
     def __init__(
@@ -48,6 +53,7 @@ class Refresher:
         *,
         refresh_seconds: float,
         on_keys: Callable[[list[KeyRow]], None],
+        on_refused: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._snapshots = snapshots
@@ -55,6 +61,7 @@ class Refresher:
         self._live = live
         self._refresh_seconds = refresh_seconds
         self._on_keys = on_keys
+        self._on_refused = on_refused
         self._one_poll = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="refresher", daemon=True)
@@ -63,6 +70,7 @@ class Refresher:
         self._freshened: tuple[int, ...] = ()
         self._fresh_again_at = 0.0
         self.problem: str | None = "not read yet"
+        self.feed_read_at: float | None = None
 
     def start(self) -> None:
         """Read everything once, so that the first request already has it, then go on in a thread."""
@@ -83,6 +91,7 @@ class Refresher:
         """One round; `at_once`, whatever it costs to let everything follow. Raises: StoreUnavailable."""
         with self._one_poll:
             self._follow_feed()
+            self.feed_read_at = time.monotonic()
             with self._store.read() as connection:
                 active = models.active(connection)
                 if self._keys_stale:
@@ -159,6 +168,7 @@ class Refresher:
             if refused is None or refused.folder != row.folder:
                 _log.error("snapshot_refused", version=row.version, reason=str(error))
             self._refused = _Refused(row.folder, str(error), time.monotonic() + _SNAPSHOT_RETRY_SECONDS)
+            self._on_refused()
             return str(error)
         self._refused = None
         self._adopt_newer_base()

@@ -51,10 +51,10 @@ def test_the_command_is_the_programs_own_trainer() -> None:
 
 
 def test_the_command_of_a_worker_names_its_socket() -> None:
-    assert worker_command(7, listener=3, loopback=True)[2:] == [
-        *("app.cli", "worker", "--listener", "3", "--loopback", "--parent-pipe", "7")
+    assert worker_command(7, number=1, listener=3, loopback=True)[2:] == [
+        *("app.cli", "worker", "--number", "1", "--listener", "3", "--loopback", "--parent-pipe", "7")
     ]
-    assert "--no-loopback" in worker_command(7, listener=3, loopback=False)
+    assert "--no-loopback" in worker_command(7, number=1, listener=3, loopback=False)
 
 
 def test_a_stopped_trainer_is_gone() -> None:
@@ -74,6 +74,15 @@ def test_a_trainer_that_ignores_the_signal_is_killed() -> None:
     time.sleep(0.3)
     child.stop(seconds=0.2)
     assert not running(pid)
+
+
+def test_each_end_is_told_before_the_next_start() -> None:
+    ends: list[int | None] = []
+    child = Child("trainer", python("pass"), first_backoff_seconds=0.01, on_end=lambda: ends.append(child.pid))
+    child.start()
+    wait_for(lambda: len(ends) >= 2)
+    child.stop()
+    assert set(ends) == {None}
 
 
 def test_a_trainer_that_dies_is_started_again() -> None:

@@ -16,9 +16,13 @@ from numpy.typing import NDArray
 
 from app.db.watermark import Watermark
 from app.snapshots import SnapshotStore
+from model.candidates import Candidates
 from model.histories import Histories
+from model.item_table import ItemTable
 from model.served import ServedModel
 from model.snapshot import SnapshotError
+from model.user_factors import as_trained
+from tests.app.published import served_model
 
 STORE = "7d1f2f5e-0000-4000-8000-000000000001"
 OTHER = "7d1f2f5e-0000-4000-8000-000000000002"
@@ -31,20 +35,19 @@ def snapshots(tmp_path: Path) -> SnapshotStore:
 
 
 def served() -> ServedModel:
-    return ServedModel(
-        user_keys=np.array([1, 4]),
-        item_keys=np.array([2, 3, 9]),
-        user_vectors=np.arange(4, dtype=np.float32).reshape(2, 2),
-        item_vectors=np.ones((3, 2), dtype=np.float32),
-        item_biases=np.zeros(3, dtype=np.float32),
-        popularity=np.array([1.0, 2.0, 3.0]),
-        betas=np.array([0.5]),
-        user_groups=np.zeros(2, dtype=np.uint8),
-    )
+    return served_model([1, 4], [2, 3, 9])
+
+
+def scores(model: ServedModel) -> list[float]:
+    """Of the second user and every item."""
+    found: list[float] = Candidates.as_trained(model).scores(as_trained(model, 1, None), np.arange(3)).tolist()
+    return found
 
 
 def save_model(snapshots: SnapshotStore, name: str, *, store_id: str = STORE, **facts: Any) -> None:
-    snapshots.save("model", name, served().arrays(), store_id=store_id, created_at="2026-01-01T00:00:00Z", facts=facts)
+    model = served()
+    facts |= model.facts()
+    snapshots.save("model", name, model.arrays(), store_id=store_id, created_at="2026-01-01T00:00:00Z", facts=facts)
 
 
 def save_history(snapshots: SnapshotStore, name: str, *, store_id: str = STORE, user: str = "ann") -> None:
@@ -57,8 +60,7 @@ def save_history(snapshots: SnapshotStore, name: str, *, store_id: str = STORE, 
         values=np.ones(1),
         event_types=("click",),
         user_ids={5: user},
-        item_ids={5: "x"},
-        titles={5: "Ex"},
+        items=ItemTable.build({5: "x"}, titles={5: "Ex"}),
     )
     facts = histories.facts() | {"watermark": WATERMARK.to_json()}
     snapshots.save(
@@ -75,7 +77,7 @@ def test_a_model_comes_back_with_the_same_scores(snapshots: SnapshotStore) -> No
 
     loaded, snapshot = snapshots.load_model("one", STORE)
 
-    assert np.array_equal(loaded.scores(1, np.arange(3)), served().scores(1, np.arange(3)))
+    assert scores(loaded) == scores(served())
     assert snapshot.facts["seed"] == 7
     assert leftovers(snapshots) == []
 
@@ -99,7 +101,8 @@ def test_a_folder_name_that_leads_elsewhere_is_refused(snapshots: SnapshotStore,
 
 def test_a_model_whose_arrays_do_not_fit_together_is_refused_by_name(snapshots: SnapshotStore) -> None:
     arrays = served().arrays() | {"item_biases": np.zeros(7, dtype=np.float32)}
-    snapshots.save("model", "one", arrays, store_id=STORE, created_at="2026-01-01T00:00:00Z", facts={})
+    facts = served().facts()
+    snapshots.save("model", "one", arrays, store_id=STORE, created_at="2026-01-01T00:00:00Z", facts=facts)
 
     with pytest.raises(SnapshotError, match=r"one.*item_biases"):
         snapshots.load_model("one", STORE)
@@ -133,7 +136,7 @@ def test_the_newest_history_is_found_with_its_watermark(snapshots: SnapshotStore
     histories, watermark, name = found
     assert (name, watermark) == ("2", WATERMARK)
     assert histories.user_key("bob") == 5
-    assert histories.title(5) == "Ex"
+    assert histories.items.title(5) == "Ex"
 
 
 def test_damaged_and_foreign_histories_are_passed_over(snapshots: SnapshotStore) -> None:
@@ -173,7 +176,7 @@ def test_a_model_in_use_goes_on_answering_after_it_was_pruned(snapshots: Snapsho
     snapshots.prune(store_id=STORE, models={"one"})
 
     assert snapshots.names("model") == []
-    assert np.array_equal(loaded.scores(1, np.arange(3)), served().scores(1, np.arange(3)))
+    assert scores(loaded) == scores(served())
 
 
 KILLED_SAVE = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from starlette.testclient import TestClient
 from app.main import create_app
 from app.settings import Settings
 from tests.app.api.running import Clock, Running, StartService
+from tests.app.api.shop import open_shop
 
 
 @pytest.fixture
@@ -44,8 +46,36 @@ def service(start: StartService) -> Running:
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Running]:
     """One service for the tests of a module that store nothing."""
-    folder = tmp_path_factory.mktemp("shared")
-    shutil.copy(sqlite_template, folder / "likewise.db")
+    with _running(tmp_path_factory.mktemp("shared"), sqlite_template) as service:
+        yield service
+
+
+@pytest.fixture
+def shop(service: Running) -> Running:
+    """A service with items, users and a model of them."""
+    open_shop(service)
+    return service
+
+
+@pytest.fixture(scope="module")
+def shared_shop(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Running]:
+    """One shop for the tests of a module that store nothing."""
+    with _running(tmp_path_factory.mktemp("shop"), sqlite_template) as service:
+        open_shop(service)
+        yield service
+
+
+@pytest.fixture(scope="module")
+def untrained_shop(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Running]:
+    """The same before the first model."""
+    with _running(tmp_path_factory.mktemp("untrained"), sqlite_template) as service:
+        open_shop(service, model=False)
+        yield service
+
+
+@contextmanager
+def _running(folder: Path, template: Path) -> Iterator[Running]:
+    shutil.copy(template, folder / "likewise.db")
     values = {"database_url": f"sqlite:///{folder}/likewise.db", "model_dir": folder / "models"}
     clock = Clock()
     app = create_app(Settings.model_validate(values), clock=clock)

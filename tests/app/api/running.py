@@ -8,8 +8,12 @@ from dataclasses import dataclass, field
 from starlette.testclient import TestClient
 
 from app.db.engine import StoreUnavailable
+from app.db.watermark import START
+from app.live.live_model import ActiveModel
 from app.main import Service
 from app.state import AppState
+from model.candidates import Candidates
+from tests.app.published import served_model
 
 NOW_US = 1_738_324_800_000_000  # 2025-01-31T12:00:00Z
 
@@ -52,6 +56,12 @@ class Running:
     def state(self) -> AppState:
         state: AppState = self.app.state.likewise
         return state
+
+
+def active_model(version: int, *, user_keys: list[int], item_keys: list[int]) -> ActiveModel:
+    """A version that was never published, of random numbers."""
+    candidates = Candidates.as_trained(served_model(user_keys, item_keys))
+    return ActiveModel(version, NOW_US, START, f"model-{version:06d}", candidates)
 
 
 StartService = Callable[..., Running]

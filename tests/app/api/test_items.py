@@ -1,72 +1,16 @@
-"""`/items` over HTTP, and what a record does to the lists of the same process."""
+"""`/items` over HTTP."""
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import quote
 
-import jsonschema
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from jsonschema.validators import Draft202012Validator
 
 from app.db.engine import SchemaOutdated, StoreUnavailable
+from tests.app.api.item_records import EMPTY, NOW, RECORD, at, buy, fits, get, put, refusal
 from tests.app.api.running import NOW_US, AwayStore, Running, StartService
 from tests.app.api.test_interactions import FailingRefresher
-from tests.app.api.test_never_500 import FEW, VALUES, accepted_or_explained
-from tests.app.published import publish_model
-
-NOW = "2025-01-31T12:00:00Z"
-RECORD = {
-    "title": "Espresso cup ☕",
-    "categories": ["cups", "made in/Italy"],
-    "metadata": {"sku": "C-17", "deep": {"er": [1, 2.5, None, True]}, "big": 12345678901234567890, "nul": "a\u0000b"},
-    "hidden": True,
-    "available_from": "2025-01-01T00:00:00.25+02:00",
-    "available_until": 4_000_000_000,
-}
-EMPTY: dict[str, Any] = {
-    "title": None,
-    "categories": [],
-    "metadata": {},
-    "hidden": False,
-    "available_from": None,
-    "available_until": None,
-}
-
-
-def at(item_id: str) -> str:
-    return f"/items/{quote(item_id, safe='')}"
-
-
-def put(service: Running, item_id: str, body: object) -> dict[str, Any]:
-    response = service.client.put(at(item_id), json=body)
-    assert response.status_code == 200, response.text
-    answer: dict[str, Any] = response.json()
-    return answer
-
-
-def get(service: Running, item_id: str) -> dict[str, Any]:
-    response = service.client.get(at(item_id))
-    assert response.status_code == 200, response.text
-    answer: dict[str, Any] = response.json()
-    return answer
-
-
-def buy(service: Running, item_id: str, user_id: str = "ben") -> None:
-    assert service.client.post("/interactions", json={"user_id": user_id, "item_id": item_id}).status_code == 201
-
-
-def listed(service: Running, path: str = "/popular") -> list[str]:
-    return [item["item_id"] for item in service.client.get(path, params={"limit": 500}).json()["items"]]
-
-
-def refusal(service: Running, method: str, path: str, content: bytes | None = None) -> tuple[int, str]:
-    response = service.client.request(method, path, content=content)
-    return response.status_code, response.json()["code"]
 
 
 def test_a_record_comes_back_as_it_was_put(service: Running) -> None:
@@ -114,101 +58,9 @@ def test_any_id_leads_to_its_own_record(service: Running, item_id: str) -> None:
     assert service.client.get(at(item_id)).status_code == 404
 
 
-@pytest.mark.parametrize("method", ["PUT", "GET", "DELETE"])
-@pytest.mark.parametrize("raw", ["", "x" * 257, "%00", "%ff", "%zz", "%20a", "%EF%BF%BD"])
-def test_a_wrong_id_is_named(service: Running, method: str, raw: str) -> None:
-    response = service.client.request(method, f"/items/{raw}", content=b"{}")
-    assert response.status_code == 422
-    assert [error["pointer"] for error in response.json()["errors"]] == ["/path/item_id"]
-
-
 def test_an_item_nobody_has_named_is_404(service: Running) -> None:
     assert refusal(service, "GET", "/items/cup") == (404, "unknown_item")
     assert refusal(service, "DELETE", "/items/cup") == (404, "unknown_item")
-
-
-@pytest.mark.parametrize(
-    ("body", "pointer", "code"),
-    [
-        ({"title": ""}, "/title", "string_too_short"),
-        ({"title": "x" * 513}, "/title", "string_too_long"),
-        ({"title": "x" * 1_000_000}, "/title", "string_too_long"),
-        ({"title": "s3cret\n"}, "/title", "text_control_character"),
-        ({"title": "s3cret\u0085"}, "/title", "text_control_character"),
-        ({"title": "s3cret\ud800"}, "/title", "string_unicode"),
-        ({"title": 7}, "/title", "string_type"),
-        ({"categories": "s3cret"}, "/categories", "list_type"),
-        ({"categories": {}}, "/categories", "list_type"),
-        ({"categories": ["a"] * 101}, "/categories", "too_long"),
-        ({"categories": ["a", ""]}, "/categories/1", "string_too_short"),
-        ({"categories": ["a", "x" * 257]}, "/categories/1", "string_too_long"),
-        ({"categories": [7]}, "/categories/0", "string_type"),
-        ({"categories": [None]}, "/categories/0", "string_type"),
-        ({"categories": [" s3cret"]}, "/categories/0", "id_surrounding_space"),
-        ({"categories": ["s3\u0000cret"]}, "/categories/0", "id_control_character"),
-        ({"categories": ["s3cret\ufffd"]}, "/categories/0", "id_replacement_character"),
-        ({"categories": ["s3cret\ud800"]}, "/categories/0", "string_unicode"),
-        ({"metadata": []}, "/metadata", "dict_type"),
-        ({"metadata": "{}"}, "/metadata", "dict_type"),
-        ({"metadata": {"a": "x" * 16_377}}, "/metadata", "metadata_too_large"),
-        ({"metadata": {"a": "é" * 8_189}}, "/metadata", "metadata_too_large"),
-        ({"metadata": {"a": [float("nan")]}}, "/metadata", "metadata_value"),
-        ({"metadata": {"a": {"b": float("-inf")}}}, "/metadata", "metadata_value"),
-        ({"metadata": {"a": 10**309}}, "/metadata", "metadata_value"),
-        ({"metadata": {"s3cret\ud800": 1}}, "/metadata", "metadata_value"),
-        ({"metadata": {"a": ["s3cret\udfff"]}}, "/metadata", "metadata_value"),
-        ({"hidden": 1}, "/hidden", "bool_type"),
-        ({"hidden": "true"}, "/hidden", "bool_type"),
-        ({"hidden": None}, "/hidden", "bool_type"),
-        ({"available_from": "2025-01-31"}, "/available_from", "timestamp_format"),
-        ({"available_from": "2025-01-31T12:00:00"}, "/available_from", "timestamp_offset"),
-        ({"available_from": 1_738_324_800_000}, "/available_from", "timestamp_range"),
-        ({"available_from": "9999-12-31T23:30:00-01:00"}, "/available_from", "timestamp_range"),
-        ({"available_from": -1}, "/available_from", "timestamp_past"),
-        ({"available_until": float("nan")}, "/available_until", "timestamp_format"),
-        ({"available_until": True}, "/available_until", "timestamp_type"),
-        ({"available_from": 7, "available_until": 7}, "/available_until", "availability_order"),
-        ({"available_until": 6, "available_from": 7}, "/available_until", "availability_order"),
-        ({"item_id": "cup"}, "/item_id", "extra_forbidden"),
-        ({"a/b~": 1}, "/a~1b~0", "extra_forbidden"),
-        ([], "", "model_type"),
-        ([{}], "", "model_type"),
-        ("s3cret", "", "model_type"),
-        (None, "", "model_type"),
-        (float("nan"), "", "model_type"),
-    ],
-)
-def test_a_wrong_record_is_refused_where_it_is_wrong(shared: Running, body: object, pointer: str, code: str) -> None:
-    response = shared.client.put("/items/cup", content=json.dumps(body))
-    assert response.status_code == 422
-    assert [(error["pointer"], error["code"]) for error in response.json()["errors"]] == [(pointer, code)]
-    assert len(response.content) < 1_000
-    assert "s3" not in response.text
-    assert shared.client.get("/items/cup").status_code == 404
-
-
-@pytest.mark.parametrize(
-    ("content", "code"),
-    [
-        (b"", "json_invalid"),
-        (b"{", "json_invalid"),
-        (b'{"title":"a","title":"b"}', "duplicate_name"),
-        (b'{"metadata":{"a":[{"b":1,"b":1}]}}', "duplicate_name"),
-        (b'{"metadata":' + b"[" * 20_000 + b"]" * 20_000 + b"}", "json_invalid"),
-    ],
-)
-def test_what_cannot_be_read_as_one_value_is_refused(shared: Running, content: bytes, code: str) -> None:
-    response = shared.client.put("/items/cup", content=content)
-    assert response.status_code == 422
-    assert [(error["pointer"], error["code"]) for error in response.json()["errors"]] == [("", code)]
-
-
-def test_every_mistake_of_a_record_is_told(shared: Running) -> None:
-    body = {"title": 7, "categories": ["", 7], "hidden": 7, "available_from": "x", "available_until": -1, "x": 1}
-    errors = shared.client.put("/items/cup", json=body).json()["errors"]
-    assert {error["pointer"] for error in errors} == {
-        *("/title", "/categories/0", "/categories/1", "/hidden", "/available_from", "/available_until", "/x"),
-    }
 
 
 def nested(levels: int) -> dict[str, Any]:
@@ -244,87 +96,6 @@ def test_a_deleted_item_is_gone_until_it_is_put_again(service: Running) -> None:
     assert refusal(service, "DELETE", "/items/cup") == (404, "unknown_item")
     assert service.client.get("/items").json()["items"] == []
     assert put(service, "cup", {"title": "Back"}) == {"item_id": "cup", **EMPTY, "title": "Back", "updated_at": NOW}
-
-
-def test_a_deleted_item_leaves_every_list_at_once_and_is_back_with_the_next_put(start: StartService) -> None:
-    service = start(refresh_seconds=60)
-    for item_id in ("cup", "tea"):
-        buy(service, item_id)
-    assert listed(service) == ["cup", "tea"]
-    assert service.client.delete("/items/cup").status_code == 204
-    assert listed(service) == listed(service, "/users/nobody/recommendations") == ["tea"]
-    put(service, "cup", {})
-    assert listed(service) == listed(service, "/users/nobody/recommendations") == ["cup", "tea"]
-
-
-def test_interactions_with_a_deleted_item_are_accepted_and_do_not_bring_it_back(start: StartService) -> None:
-    service = start(refresh_seconds=60)
-    buy(service, "cup")
-    service.client.delete("/items/cup")
-    buy(service, "cup", "ann")
-    assert service.client.get("/users/ann").json()["interactions"] == 1
-    assert service.client.get("/items/cup").status_code == 404
-    assert listed(service) == []
-
-
-def test_a_deletion_outlives_the_process(start: StartService) -> None:
-    first = start()
-    buy(first, "cup")
-    buy(first, "tea")
-    first.client.delete("/items/cup")
-    again = start(database_url=first.state.settings.database_url)
-    assert listed(again) == ["tea"]
-
-
-def test_a_hidden_item_leaves_every_list_at_once(start: StartService) -> None:
-    service = start(refresh_seconds=60)
-    for item_id in ("cup", "tea"):
-        buy(service, item_id)
-    put(service, "cup", {"hidden": True})
-    assert listed(service) == listed(service, "/users/nobody/recommendations") == ["tea"]
-    assert get(service, "cup")["hidden"] is True
-    put(service, "cup", {})
-    assert listed(service) == listed(service, "/users/nobody/recommendations") == ["cup", "tea"]
-
-
-def test_an_item_is_in_lists_within_its_window_only(start: StartService) -> None:
-    service = start(refresh_seconds=60)
-    buy(service, "cup")
-    seconds = NOW_US // 1_000_000
-    put(service, "cup", {"available_from": seconds + 10, "available_until": seconds + 20})
-    shown = {}
-    for after in (0, 9.999999, 10, 19.999999, 20):
-        service.clock.us = NOW_US + round(after * 1_000_000)
-        shown[after] = listed(service)
-    assert shown == {0: [], 9.999999: [], 10: ["cup"], 19.999999: ["cup"], 20: []}
-
-
-def test_a_models_lists_follow_at_once(start: StartService) -> None:
-    service = start(refresh_seconds=60)
-    for number in range(8):
-        buy(service, f"item-{number}", f"user-{number}")
-    buy(service, "item-1", "ann")
-    publish_model(service.state.store, service.state.settings.model_dir)
-    service.state.refresher.poll()
-    path = "/users/ann/recommendations"
-    before = service.client.get(path, params={"limit": 3}).json()
-    assert (before["source"], len(before["items"])) == ("model", 3)
-    gone, hidden, late = (item["item_id"] for item in before["items"])
-    service.client.delete(at(gone))
-    put(service, hidden, {"hidden": True})
-    put(service, late, {"available_from": "2030-01-01T00:00:00Z"})
-    after = service.client.get(path, params={"limit": 3}).json()
-    assert {gone, hidden, late}.isdisjoint(item["item_id"] for item in after["items"])
-    assert len(after["items"]) == 3
-
-
-def test_a_title_is_in_the_next_list_and_gone_from_it_when_it_is_cleared(start: StartService) -> None:
-    service = start(refresh_seconds=60)
-    buy(service, "cup")
-    put(service, "cup", {"title": "Cup"})
-    assert service.client.get("/popular").json()["items"][0]["title"] == "Cup"
-    put(service, "cup", {})
-    assert "title" not in service.client.get("/popular").json()["items"][0]
 
 
 def test_items_are_paged_in_the_order_they_became_known_and_deletions_between_cost_nothing(service: Running) -> None:
@@ -407,17 +178,6 @@ def test_records_and_interactions_may_name_an_item_for_the_first_time_at_once(se
     assert {item["title"] for item in service.client.get("/items").json()["items"]} == {f"i{n}" for n in range(20)}
 
 
-@FEW
-@given(body=st.dictionaries(st.sampled_from([*EMPTY, "other"]), VALUES, max_size=7) | VALUES)
-def test_whatever_is_put_is_refused_or_shown_again(shared: Running, body: object) -> None:
-    accepted_or_explained(shared, "PUT", "/items/whatever", json.dumps(body).encode())
-    assert shared.client.get("/items/whatever").status_code in (200, 404)
-
-
-def fits(service: Running, schema: dict[str, Any], value: object) -> None:
-    Draft202012Validator({**schema, "components": service.app.openapi()["components"]}).validate(value)
-
-
 def test_documented_records_are_accepted_and_answered_as_documented(service: Running) -> None:
     operation = service.app.openapi()["paths"]["/items/{item_id}"]["put"]
     content = operation["requestBody"]["content"]["application/json"]
@@ -440,21 +200,3 @@ def test_items_are_shown_as_documented(service: Running) -> None:
     ):
         answer = service.app.openapi()["paths"][template]["get"]["responses"]["200"]
         fits(service, answer["content"]["application/json"]["schema"], service.client.get(path).json())
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"title": ""},
-        {"title": "a\nb"},
-        {"categories": [""]},
-        {"metadata": 7},
-        {"hidden": None},
-        {"x": 1},
-        {"available_from": -1},
-    ],
-)
-def test_a_wrong_record_does_not_fit_the_documented_body(shared: Running, body: dict[str, Any]) -> None:
-    content = shared.app.openapi()["paths"]["/items/{item_id}"]["put"]["requestBody"]["content"]["application/json"]
-    with pytest.raises(jsonschema.ValidationError):
-        fits(shared, content["schema"], body)

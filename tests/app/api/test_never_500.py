@@ -18,6 +18,15 @@ VALUES = st.recursive(
     max_leaves=8,
 )
 ROWS = st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=9)
+QUESTIONS = {
+    "/users/ann/recommendations": ["limit", "category", "category_any", "exclude_items", "max_per_category", "explain"],
+    "/recommendations": ["interactions", "limit", "exclude_category", "include_seen"],
+    "/recommendations/batch": ["user_ids", "limit", "category"],
+    "/predict": ["user_id", "item_ids", "pairs"],
+    "/users/nobody/merge": ["into"],
+}
+SESSION_ROWS = st.dictionaries(st.sampled_from(["item_id", "value", "event_type", "user_id"]), SCALARS, max_size=4)
+PARTS = VALUES | st.lists(SESSION_ROWS, max_size=4) | st.just("item-1") | st.just(["item-1"]) | st.integers(1, 500)
 FEW = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -54,3 +63,24 @@ def test_any_path_and_query(shared: Running, user_id: str, name: str, value: byt
     accepted_or_explained(shared, "GET", f"/interactions?{quote(name)}={quote(value)}")
     accepted_or_explained(shared, "GET", f"/interactions?cursor={quote(value)}")
     accepted_or_explained(shared, "DELETE", f"/interactions/{quote(value, safe='')}")
+
+
+@FEW
+@given(data=st.data())
+def test_any_question_in_a_body(shared_shop: Running, data: st.DataObject) -> None:
+    path = data.draw(st.sampled_from(sorted(QUESTIONS)))
+    body = data.draw(VALUES | st.dictionaries(st.sampled_from(QUESTIONS[path]), PARTS, max_size=6))
+    accepted_or_explained(shared_shop, "POST", path, json.dumps(body).encode())
+
+
+@FEW
+@given(
+    path=st.sampled_from(["/users/{}/recommendations", "/users/{}/recommendations/diagnosis", "/items/{}/similar"]),
+    of=st.text(max_size=300),
+    name=st.sampled_from(["limit", "category", "exclude_item", "max_per_category", "explain", "other"]),
+    values=st.lists(st.text(st.characters(codec="utf-8"), max_size=20), max_size=3),
+)
+def test_any_question_in_a_query(shared_shop: Running, path: str, of: str, name: str, values: list[str]) -> None:
+    query = "&".join(f"{name}={quote(value)}" for value in values)
+    accepted_or_explained(shared_shop, "GET", f"{path.format(quote(of, safe=''))}?{query}")
+    accepted_or_explained(shared_shop, "GET", f"/popular?{query}")

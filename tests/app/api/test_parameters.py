@@ -3,7 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
+from app.api.lists import ListQuery
+from app.api.parameters import read_query
 from tests.app.api.running import Running
 
 
@@ -65,3 +68,28 @@ def test_a_value_is_not_echoed(shared: Running) -> None:
     response = get(shared, "limit=s3cret&cursor=s3cret&user_id=%20s3cret")
     assert response.status_code == 422
     assert "s3cret" not in response.text
+
+
+def test_what_a_query_means_depends_on_the_operation_however_often_it_is_asked(shared: Running) -> None:
+    for _ in range(3):
+        assert get(shared, "limit=5").status_code == 200
+        assert shared.client.get("/popular?limit=5").status_code == 200
+        assert get(shared, "limit=5&category=a").status_code == 422
+        assert shared.client.get("/popular?limit=5&category=a").status_code == 200
+        assert shared.client.get("/popular?explain=true").status_code == 422
+        assert shared.client.get("/users/a/recommendations?explain=true").status_code == 200
+
+
+def test_parameters_are_read_anew_beyond_those_that_are_kept() -> None:
+    for _ in range(2):
+        for number in range(1_100):
+            text = f"exclude_item=i{number}&limit={number % 500 + 1}".encode()
+            query = read_query(Request({"type": "http", "query_string": text}), ListQuery)
+            assert (query.exclude_item, query.limit) == ([f"i{number}"], number % 500 + 1)
+
+
+def test_long_and_short_queries_mean_the_same(shared: Running) -> None:
+    excluded = "&".join(f"exclude_item=item-{number}" for number in range(200))
+    assert shared.client.get(f"/popular?{excluded}").status_code == 200
+    response = shared.client.get(f"/popular?{excluded}&limit=0")
+    assert [entry["pointer"] for entry in response.json()["errors"]] == ["/query/limit"]

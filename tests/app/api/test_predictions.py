@@ -63,7 +63,7 @@ class Watched:
 
     def items_of_model(self) -> int:
         self.threads.append(threading.current_thread().name)
-        return self._many
+        return MANY_ITEMS + self._many
 
     def predict(self, user_id: str, item_ids: Sequence[str] | None) -> Scored:
         self.threads.append(threading.current_thread().name)

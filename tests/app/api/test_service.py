@@ -5,31 +5,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import pytest
 import sqlalchemy as sa
 
 from app.db import tables
 from app.db.engine import SchemaOutdated, Store
-from app.db.watermark import START
-from app.live.live_model import ActiveModel
 from app.readiness import StoreProbe
-from model.served import ServedModel
-from tests.app.api.running import NOW_US, AwayStore, Running, StartService
+from tests.app.api.running import NOW_US, AwayStore, Running, StartService, active_model
 
 
 def with_model(service: Running, version: int) -> None:
-    served = ServedModel(
-        user_keys=np.array([1], dtype=np.int64),
-        item_keys=np.array([1], dtype=np.int64),
-        user_vectors=np.ones((1, 2), dtype=np.float32),
-        item_vectors=np.ones((1, 2), dtype=np.float32),
-        item_biases=np.zeros(1, dtype=np.float32),
-        popularity=np.ones(1),
-        betas=np.array([1.0]),
-        user_groups=np.zeros(1, dtype=np.uint8),
-    )
-    service.state.live.swap(ActiveModel(version=version, created_us=NOW_US, watermark=START, served=served))
+    service.state.live.swap(active_model(version, user_keys=[1], item_keys=[1]))
 
 
 def probe(service: Running, store: object) -> None:

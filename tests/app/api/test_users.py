@@ -2,13 +2,9 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-import numpy as np
 import pytest
 
-from app.db.watermark import START
-from app.live.live_model import ActiveModel
-from model.served import ServedModel
-from tests.app.api.running import NOW_US, Running
+from tests.app.api.running import Running, active_model
 
 
 def test_a_profile_counts_interactions_and_different_items(service: Running) -> None:
@@ -32,17 +28,8 @@ def test_an_unknown_user_is_404(service: Running) -> None:
 def test_a_profile_says_whether_the_model_in_use_knows_the_user(service: Running) -> None:
     service.client.post("/interactions", json=[{"user_id": "ada", "item_id": "x"}, {"user_id": "ben", "item_id": "x"}])
     ada = service.state.history.user_key("ada")
-    served = ServedModel(
-        user_keys=np.array([ada], dtype=np.int64),
-        item_keys=np.array([1], dtype=np.int64),
-        user_vectors=np.ones((1, 2), dtype=np.float32),
-        item_vectors=np.ones((1, 2), dtype=np.float32),
-        item_biases=np.zeros(1, dtype=np.float32),
-        popularity=np.ones(1),
-        betas=np.array([1.0]),
-        user_groups=np.zeros(1, dtype=np.uint8),
-    )
-    service.state.live.swap(ActiveModel(version=3, created_us=NOW_US, watermark=START, served=served))
+    assert ada is not None
+    service.state.live.swap(active_model(3, user_keys=[ada], item_keys=[1]))
     assert service.client.get("/users/ada").json()["known_to_model"]
     assert not service.client.get("/users/ben").json()["known_to_model"]
 
