@@ -1,6 +1,12 @@
-"""Lists before the first model: what is popular lately, of all items there are."""
+"""Lists before the first model: what is popular lately, of all items there are.
+
+Letters used for shapes: M items.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,26 +15,73 @@ from app.live.history import History
 from app.recommend.filters import most_per_category
 from app.recommend.lists import Ranked, RankedItem, Wanted
 
+Places = NDArray[np.int64]
 
-def popular_before_model(history: History, wanted: Wanted, left_out: NDArray[np.int64], *, now_us: int) -> Ranked:
-    """The most popular items, then those that nobody chose yet, in the order they came to the store.
+
+class Chosen(NamedTuple):
+    """All items, by their keys, and which of them a list may hold.
+
+    Attributes:
+        keys: those that somebody chose first, int64, shape (M,).
+        counts: how often lately, float64, shape (M,).
+        parts: names of filters and places in `keys` of the items that they take away.
+        among: places of the items of the wanted categories; None for all.
+    """
+
+    keys: NDArray[np.int64]
+    counts: NDArray[np.float64]
+    parts: Sequence[tuple[str, Places]]
+    among: Places | None
+
+    def left(self) -> Places:
+        """Places of the items that no filter takes away."""
+        left = np.ones(len(self.keys), dtype=np.bool_)
+        for _, places in self.parts:
+            left[places] = False
+        if self.among is not None:
+            fits = np.zeros(len(left), dtype=np.bool_)
+            fits[self.among] = True
+            left &= fits
+        return np.flatnonzero(left)
+
+
+def choose(history: History, wanted: Wanted, left_out: dict[str, NDArray[np.int64]], *, now_us: int) -> Chosen:
+    """Every item and every filter.
 
     Args:
-        left_out: keys of the items that the list must not hold.
+        left_out: further filters by name: keys of the items that the list must not hold.
     """
     catalogue = history.catalogue
     counted, counts = history.recent_popularity()
     others = catalogue.keys_beyond(counted)
     keys = np.concatenate((counted, others))
-    counts = np.concatenate((counts, np.zeros(len(others))))
-    left = ~np.isin(keys, np.concatenate((left_out, catalogue.withheld_keys(now_us), _excluded(history, wanted))))
+    filters = {"unavailable": catalogue.withheld_keys(now_us), **left_out}
+    if wanted.exclude_items:
+        filters["exclude_item"] = catalogue.item_keys(wanted.exclude_items)
+    parts = [(name, np.flatnonzero(np.isin(keys, of_filter))) for name, of_filter in filters.items()]
+    fits = np.ones(len(keys), dtype=np.bool_)
     for category in wanted.categories:
-        left &= np.isin(keys, catalogue.in_category(category))
+        fits &= np.isin(keys, catalogue.in_category(category))
     if wanted.categories_any:
-        left &= np.isin(keys, np.concatenate([catalogue.in_category(name) for name in wanted.categories_any]))
+        fits &= np.isin(keys, np.concatenate([catalogue.in_category(name) for name in wanted.categories_any]))
     for category in wanted.exclude_categories:
-        left &= ~np.isin(keys, catalogue.in_category(category))
-    keys, counts = keys[left], counts[left]
+        fits &= ~np.isin(keys, catalogue.in_category(category))
+    among = np.flatnonzero(fits) if wanted.chooses_categories else None
+    return Chosen(keys, np.concatenate((counts, np.zeros(len(others)))), parts, among)
+
+
+def popular_before_model(
+    history: History, wanted: Wanted, left_out: dict[str, NDArray[np.int64]], *, now_us: int
+) -> Ranked:
+    """The most popular items, then those that nobody chose yet, in the order they came to the store.
+
+    Args:
+        left_out: as for `choose`.
+    """
+    catalogue = history.catalogue
+    chosen = choose(history, wanted, left_out, now_us=now_us)
+    left = chosen.left()
+    keys, counts = chosen.keys[left], chosen.counts[left]
     # By the counts: among very old events, whose scores all round to 0, they still tell more from less.
     best = np.lexsort((keys, -counts))
     if wanted.max_per_category is not None:
@@ -44,7 +97,3 @@ def popular_before_model(history: History, wanted: Wanted, left_out: NDArray[np.
         if item_id is not None
     ]
     return Ranked(None, "popular", items)
-
-
-def _excluded(history: History, wanted: Wanted) -> NDArray[np.int64]:
-    return history.catalogue.item_keys(wanted.exclude_items)

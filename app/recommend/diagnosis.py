@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from app.live.history import History
 from app.live.live_model import ActiveModel
+from app.recommend.before_model import Chosen
 from app.recommend.filters import counted
 from app.recommend.known_users import KnownUser
 from app.recommend.lists import Diagnosis, Source
@@ -45,14 +45,20 @@ def diagnosis(
     )
 
 
-def diagnosis_before_model(history: History, known: bool) -> Diagnosis:
-    """What a user gets before the first model."""
+def diagnosis_before_model(chosen: Chosen, *, known: bool, seen_left_out: bool) -> Diagnosis:
+    """What a user gets before the first model.
+
+    Args:
+        known: whether anything is known of the user.
+        seen_left_out: whether the list leaves out what the user has seen.
+    """
     sentence = "There is no model yet, so the list is what is popular lately, the same for everybody."
-    if known:
+    if known and seen_left_out:
         sentence = "There is no model yet, so the list is what is popular lately, without what this user has seen."
-    counted_keys, _ = history.recent_popularity()
-    total = len(counted_keys) + len(history.catalogue.keys_beyond(counted_keys))
-    return Diagnosis("popular", "no_model", sentence, 0, total, (), None, None)
+    total = len(chosen.keys)
+    filters = counted(total, chosen.among, chosen.parts)
+    sentence = f"{sentence} {len(chosen.left())} of {total} items are left to choose from."
+    return Diagnosis("popular", "no_model", sentence, 0, total, filters, None, None)
 
 
 def _why(user: KnownUser | None, used: int) -> tuple[Source, str, str]:

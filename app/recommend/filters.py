@@ -43,7 +43,7 @@ class Filters:
 
     def among(self, candidates: Candidates, wanted: Wanted) -> NDArray[np.int64] | None:
         """Numbers of the items that fit the wanted categories, ascending; None for all."""
-        if not (wanted.categories or wanted.categories_any or wanted.exclude_categories):
+        if not wanted.chooses_categories:
             return None
         found: NDArray[np.int64] | None = None
         if wanted.categories:

@@ -35,6 +35,11 @@ class Wanted:
     max_per_category: int | None = None
     explain: bool = False
 
+    @property
+    def chooses_categories(self) -> bool:
+        """Whether the categories of an item matter."""
+        return bool(self.categories or self.categories_any or self.exclude_categories)
+
 
 @dataclass(frozen=True, slots=True)
 class SessionEvent:

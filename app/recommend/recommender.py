@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from app.clock import Clock
 from app.live.history import History
 from app.live.live_model import ActiveModel, LiveModel
-from app.recommend.before_model import popular_before_model
+from app.recommend.before_model import choose, popular_before_model
 from app.recommend.diagnosis import diagnosis, diagnosis_before_model
 from app.recommend.filters import Filters
 from app.recommend.known_users import KnownUser, KnownUsers, visitor
@@ -70,7 +70,7 @@ class Recommender:
         model = self._live.current()
         if model is None:
             seen = [event.item_id for event in session if self._keeps_out(event, wanted)]
-            return self._before_model(wanted, self._history.catalogue.item_keys(seen))
+            return self._before_model(wanted, {"seen": self._history.catalogue.item_keys(seen)})
         user = visitor(model, session, history=self._history, now_us=self._clock())
         return self.rank([self._prepared(model, wanted, user)])[0]
 
@@ -78,7 +78,7 @@ class Recommender:
         """What is popular lately, the same for everyone."""
         model = self._live.current()
         if model is None:
-            return self._before_model(wanted, _NO_NUMBERS)
+            return self._before_model(wanted, {})
         return self.rank([self._prepared(model, wanted, None)])[0]
 
     def similar(self, item_id: str, wanted: Wanted) -> Ranked:
@@ -90,7 +90,7 @@ class Recommender:
         itself = np.array([key], dtype=np.int64)
         model = self._live.current()
         if model is None:
-            return self._before_model(wanted, itself)
+            return self._before_model(wanted, {"itself": itself})
         candidates = model.candidates
         number = int(candidates.numbers(itself)[0])
         to = number if 0 <= number < candidates.num_scored and candidates.one_over_norms[number] > 0 else None
@@ -145,7 +145,10 @@ class Recommender:
         """Why the user gets the list that they get."""
         model = self._live.current()
         if model is None:
-            return diagnosis_before_model(self._history, self._history.user_key(user_id) is not None)
+            user_key = self._history.user_key(user_id)
+            left_out = self._seen_keys(wanted, user_key)
+            chosen = choose(self._history, wanted, left_out, now_us=self._clock())
+            return diagnosis_before_model(chosen, known=user_key is not None, seen_left_out="seen" in left_out)
         user = self._known(model, user_id)
         candidates, now_us = model.candidates, self._clock()
         parts = [("unavailable", self._filters.withheld(candidates, now_us=now_us))]
@@ -153,7 +156,7 @@ class Recommender:
         if user is not None:
             only_hidden = self.includes_seen(wanted, model)
             seen = self._users.seen(user, model, now_us=now_us, only_hidden=only_hidden)
-            parts.append(("disliked" if only_hidden else "seen", seen))
+            parts.append((_seen_filter(only_hidden), seen))
             used = self._users.chosen(user, model).events
         if wanted.exclude_items:
             parts.append(("exclude_item", self._filters.excluded(candidates, wanted.exclude_items)))
@@ -243,14 +246,20 @@ class Recommender:
             not self.includes_seen(wanted, None) and rule.sees(event.event_type)
         )
 
-    def _seen_keys(self, wanted: Wanted, user_key: int | None) -> NDArray[np.int64]:
+    def _seen_keys(self, wanted: Wanted, user_key: int | None) -> dict[str, NDArray[np.int64]]:
+        """What the user's list leaves out before the first model, by the filter's name."""
         if user_key is None:
-            return _NO_NUMBERS
+            return {}
         only_hidden = self.includes_seen(wanted, None)
-        return self._history.seen_item_keys(user_key, now_us=self._clock(), only_hidden=only_hidden)
+        keys = self._history.seen_item_keys(user_key, now_us=self._clock(), only_hidden=only_hidden)
+        return {_seen_filter(only_hidden): keys}
 
-    def _before_model(self, wanted: Wanted, left_out: NDArray[np.int64]) -> Ranked:
+    def _before_model(self, wanted: Wanted, left_out: dict[str, NDArray[np.int64]]) -> Ranked:
         return popular_before_model(self._history, wanted, left_out, now_us=self._clock())
+
+
+def _seen_filter(only_hidden: bool) -> str:
+    return "disliked" if only_hidden else "seen"
 
 
 def _joined(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:

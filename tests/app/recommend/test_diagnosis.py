@@ -130,5 +130,18 @@ def test_before_the_first_model_the_reason_is_that_there_is_none() -> None:
     for diagnosed in (known, unknown):
         assert (diagnosed.source, diagnosed.reason, diagnosed.candidates) == ("popular", "no_model", ITEMS)
         assert (diagnosed.model_version, diagnosed.model_created_us, diagnosed.interactions_used) == (None, None, 0)
-    assert known.sentence.endswith("without what this user has seen.")
-    assert unknown.sentence.endswith("the same for everybody.")
+    assert "without what this user has seen. 37 of 40 items" in known.sentence
+    assert f"the same for everybody. {ITEMS} of {ITEMS} items" in unknown.sentence
+
+
+def test_before_the_first_model_the_filters_are_counted_as_the_list_applies_them() -> None:
+    world = World(TRAINED, model=False)
+    wanted = Wanted(limit=500, exclude_items=["item-0", "item-39", "unheard of"], exclude_categories=["cups"])
+
+    diagnosed = world.recommender.diagnose("user-1", wanted)
+    including = world.recommender.diagnose("user-1", Wanted(include_seen=True))
+
+    assert [each.name for each in diagnosed.filters] == ["unavailable", "seen", "exclude_item", "category"]
+    assert diagnosed.filters[-1].after == len(world.recommender.for_user("user-1", wanted).items)
+    assert [each.name for each in including.filters] == ["unavailable", "disliked"]
+    assert "the same for everybody" in including.sentence
