@@ -196,7 +196,7 @@ class Catalogue:
     # -- what lists need ----------------------------------------------------------------------------------------------
 
     def keys_beyond(self, item_keys: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Keys of the items that are not among `item_keys`, ascending; deleted ones are left out."""
+        """Keys of the items that are not among `item_keys`, ascending; hidden and deleted ones are left out."""
         state = self._state
         since = np.fromiter({*state.ids.copy(), *state.records.copy()}, dtype=np.int64)
         beyond = np.setdiff1d(np.concatenate((since, *(table.keys for table in state.tables))), item_keys)

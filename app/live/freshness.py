@@ -53,7 +53,7 @@ def fresh_candidates(served: ServedModel, name: str, history: History) -> Candid
     # In an order that does not depend on how they came.
     rows = rows.take(np.lexsort((rows.user_keys, rows.times_us, rows.item_keys)))
     continues = held.base.name == name
-    now_us = _now_us(served, rows, others=len(held.base_table) if continues else 0)
+    now_us = _now_us(served, rows, others=len(held.base_table) if continues else None)
     half_life = served.policy.popularity_half_life_us
     new_keys = history.catalogue.keys_beyond(served.item_keys)
     numbers = served.item_numbers(rows.item_keys)
@@ -83,9 +83,13 @@ def fresh_candidates(served: ServedModel, name: str, history: History) -> Candid
     return Candidates(served, popularity, now_us, new)
 
 
-def _now_us(served: ServedModel, rows: EventRows, *, others: int) -> float:
-    """About the newest time of all rows: the training's own, unless enough newer ones have come."""
-    if not others:
+def _now_us(served: ServedModel, rows: EventRows, *, others: int | None) -> float:
+    """About the newest time of all rows: the training's own, unless enough newer ones have come.
+
+    Args:
+        others: how many rows of the training there are beside these; None where these are all.
+    """
+    if others is None:
         return float(settled_now(rows.times_us)) if len(rows) else served.policy.popularity_now_us
     late = newest_rows(others + len(rows))
     if len(rows) < late:

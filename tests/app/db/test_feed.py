@@ -5,10 +5,13 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
 from app.db import changes, items, keys, tables
+from app.db.append import StoredInteraction
+from app.db.columns import InteractionColumns
 from app.db.engine import Store
 from app.db.feed import FeedBatch, adopt_restored, read_feed
 from app.db.interactions import NewInteraction, append, delete_by_event_id, delete_expired, scan
@@ -24,12 +27,13 @@ def users_of(batch: FeedBatch) -> list[str]:
 def test_the_start_brings_everything_and_the_next_read_nothing(store: Store) -> None:
     appended = store_rows(store, [row("a", "x"), row("b", "y"), row("a", "y")])
     first = read_feed(store, START)
-    assert first.rows == appended.rows
+    assert list(first.rows) == appended.rows
     assert first.user_ids == appended.user_ids
     assert first.item_ids == appended.item_ids
     assert (first.keys_changed, first.pointer_moved, first.reset) == (True, True, False)
     second = read_feed(store, first.watermark)
-    assert (second.rows, second.deleted, second.items, second.user_ids, second.item_ids) == ([], {}, [], {}, {})
+    assert (list(second.rows), second.deleted, second.items) == ([], {}, [])
+    assert (second.user_ids, second.item_ids) == ({}, {})
     assert (second.keys_changed, second.pointer_moved, second.reset) == (False, False, False)
 
 
@@ -60,9 +64,28 @@ def test_what_is_too_old_is_deleted_oldest_first_and_the_feed_says_up_to_when(st
             deleted.append(delete_expired(connection, before_us=before_us, limit=2, now_us=1))
     assert deleted == [2, 1, 0]
     batch = read_feed(store, watermark)
-    assert (batch.expired_us, batch.deleted, batch.rows) == (35, {}, [])
+    assert (batch.expired_us, batch.deleted, list(batch.rows)) == (35, {}, [])
     assert [one.occurred_us for one in read_feed(store, START).rows] == [40]
     assert read_feed(store, batch.watermark).expired_us is None
+
+
+def test_of_several_deletions_for_age_the_feed_says_the_latest_moment(store: Store) -> None:
+    store_rows(store, [row("a", "x", at=at) for at in (10, 20, 30)])
+    watermark = read_feed(store, START).watermark
+    for before_us in (15, 25, 5):
+        with store.write() as connection:
+            delete_expired(connection, before_us=before_us, limit=9, now_us=1)
+    assert read_feed(store, watermark).expired_us == 25
+
+
+def test_columns_are_the_rows_by_id_however_many_there_are_and_in_whatever_order() -> None:
+    rows = [StoredInteraction(n, n % 3, n % 7, n % 5, f"type {n % 4}", n / 2, n * 10) for n in range(20_500)]
+    told = [(r.id, r.xact, r.user_key, r.item_key, r.event_type, r.value, r.occurred_us) for r in rows]
+    columns = InteractionColumns.of(told[15_000:] + told[:15_000])
+    assert list(columns) == rows
+    assert len({id(name) for name in columns.event_type}) == 4
+    assert list(columns.take(np.array([3, 20_000]))) == [rows[3], rows[20_000]]
+    assert list(columns.take(np.array([], dtype=np.int64))) == []
 
 
 def test_a_deletion_brings_all_that_the_user_has_left(store: Store) -> None:
@@ -133,7 +156,7 @@ def test_a_store_put_back_to_an_older_copy_starts_over(store: Store) -> None:
     ahead = Watermark(watermark.last_id + 50, 0, None if store.dialect == "sqlite" else "900000000:900000000:")
     batch = read_feed(store, ahead)
     assert batch.reset
-    assert (batch.rows, batch.watermark) == ([], START)
+    assert (list(batch.rows), batch.watermark) == ([], START)
 
 
 def test_a_watermark_of_the_other_database_starts_over(store: Store) -> None:
@@ -160,8 +183,8 @@ def test_a_lower_id_that_commits_later_is_not_missed(postgres_store: Store) -> N
         assert users_of(first) == ["late"]
     second = read_feed(postgres_store, first.watermark)
     assert users_of(second) == ["early"]
-    assert second.rows[0].id < first.rows[0].id
-    assert read_feed(postgres_store, second.watermark).rows == []
+    assert second.rows.id.max() < first.rows.id.min()
+    assert list(read_feed(postgres_store, second.watermark).rows) == []
 
 
 @pytest.mark.postgres

@@ -13,6 +13,7 @@ from app.db.feed import read_feed
 from app.db.interactions import append
 from app.db.items import ItemRecord, NewItem
 from app.db.watermark import START
+from model.item_table import Restriction
 from tests.app.db.rows import row, store_rows
 
 
@@ -192,16 +193,22 @@ def test_only_items_with_a_record_are_read_as_put(store: Store) -> None:
     store_rows(store, [row("u", "named")])
     put(store, NewItem("put"))
     with store.read() as connection:
-        assert [one.item_id for one in items.put_records(connection)] == ["put"]
+        (found,) = items.put_records(connection)
+        assert (found.item_id, items.put_keys(connection)) == ("put", [found.item_key])
 
 
-def test_items_that_may_be_kept_out_of_lists_are_found(store: Store) -> None:
+def test_a_record_says_what_keeps_its_item_out_of_lists(store: Store) -> None:
     put(store, NewItem("plain"), NewItem("hidden", hidden=True), NewItem("gone"))
     put(store, NewItem("from", available_from_us=1), NewItem("until", available_until_us=1))
-    with store.write() as connection:
-        connection.execute(sa.update(tables.items).where(tables.items.c.item_id == "gone").values(deleted=True))
-        found = {one.item_id for one in items.restricted_records(connection)}
-    assert found == {"hidden", "gone", "from", "until"}
+    delete(store, "gone")
+    found = {item_id: one.restriction for item_id, one in records(store).items()}
+    assert found == {
+        "plain": None,
+        "hidden": Restriction(off=True),
+        "gone": Restriction(off=True, deleted=True),
+        "from": Restriction(from_us=1),
+        "until": Restriction(until_us=1),
+    }
 
 
 def test_nothing_put_is_no_change(store: Store) -> None:

@@ -4,79 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from app.db.feed import FeedBatch
-from app.db.interactions import Appended, StoredInteraction
-from app.db.watermark import START, Watermark
+from app.db.append import StoredInteraction
+from app.db.watermark import START
+from app.live.held import Base
 from app.live.history import History
 from app.live.seen import SeenRule
-from model.histories import Histories
-
-DAY_US = 86_400_000_000
-USERS = {1: "ann", 2: "bob", 3: "cid"}
-ITEMS = {11: "tea", 12: "cup", 13: "jam"}
-
-
-def row(row_id: int, user_key: int, item_key: int, *, event_type: str = "view", at: int = 1_000) -> StoredInteraction:
-    return StoredInteraction(row_id, 0, user_key, item_key, event_type, 1.0, at)
-
-
-def upto(last_id: int, last_change_id: int = 0) -> Watermark:
-    return Watermark(last_id=last_id, last_change_id=last_change_id, snapshot=None)
-
-
-def appended(*rows: StoredInteraction) -> Appended:
-    users = {r.user_key: USERS[r.user_key] for r in rows}
-    items = {r.item_key: ITEMS[r.item_key] for r in rows}
-    return Appended(accepted=len(rows), duplicates=0, rows=list(rows), user_ids=users, item_ids=items)
-
-
-def batch(
-    *rows: StoredInteraction,
-    watermark: Watermark,
-    deleted: dict[int, list[StoredInteraction]] | None = None,
-    expired_us: int | None = None,
-) -> FeedBatch:
-    named = appended(*rows, *(r for left in (deleted or {}).values() for r in left))
-    return FeedBatch(
-        rows=list(rows),
-        deleted=deleted or {},
-        items=[],
-        user_ids=named.user_ids,
-        item_ids=named.item_ids,
-        keys_changed=False,
-        watermark=watermark,
-        expired_us=expired_us,
-    )
-
-
-def base(*rows: StoredInteraction) -> Histories:
-    types = sorted({r.event_type for r in rows})
-    return Histories.build(
-        np.array([r.user_key for r in rows], dtype=np.int64),
-        np.array([r.item_key for r in rows], dtype=np.int64),
-        event_codes=np.array([types.index(r.event_type) for r in rows]),
-        times_us=np.array([r.occurred_us for r in rows], dtype=np.int64),
-        values=np.array([r.value for r in rows]),
-        event_types=types,
-        user_ids={r.user_key: USERS[r.user_key] for r in rows},
-        item_ids={r.item_key: ITEMS[r.item_key] for r in rows},
-        titles={},
-    )
-
-
-def history(rule: SeenRule | None = None) -> History:
-    return History(rule or SeenRule(), popularity_half_life_us=30 * DAY_US)
-
-
-def seen(h: History, user_key: int, *, now_us: int = 2_000, only_hidden: bool = False) -> list[int]:
-    return sorted(h.seen_item_keys(user_key, now_us=now_us, only_hidden=only_hidden).tolist())
-
-
-def popular(h: History) -> dict[int, float]:
-    keys, counts = h.recent_popularity()
-    return dict(zip(keys.tolist(), counts.tolist(), strict=True))
+from tests.app.live.events import (
+    DAY_US,
+    ITEMS,
+    appended,
+    base,
+    batch,
+    history,
+    popular,
+    row,
+    seen,
+    upto,
+)
 
 
 def test_an_own_write_is_seen_at_once_and_names_its_user_and_item() -> None:
@@ -99,14 +43,14 @@ def test_a_row_that_the_feed_brought_before_the_own_write_was_told_counts_once()
     h = history()
     h.apply_feed(batch(row(1, 1, 11), watermark=upto(1)))
     h.apply(appended(row(1, 1, 11)))
-    assert h.later_rows() == 1
+    assert h.held.since_base() == 1
 
 
 def test_a_newer_base_replaces_the_rows_it_holds_and_no_others() -> None:
     h = history()
     h.apply_feed(batch(row(1, 1, 11), row(2, 1, 12), row(3, 2, 13), watermark=upto(3)))
     h.rebase(base(row(1, 1, 11), row(2, 1, 12)), batch(row(3, 2, 13), watermark=upto(3)))
-    assert h.later_rows() == 1
+    assert h.held.since_base() == 1
     assert (seen(h, 1), seen(h, 2)) == ([11, 12], [13])
     assert (h.user_key("ann"), h.user_key("bob"), h.catalogue.item_id(13)) == (1, 2, "jam")
 
@@ -118,7 +62,7 @@ def test_a_newer_base_keeps_own_writes_that_the_feed_has_not_read_yet() -> None:
     h.rebase(base(row(1, 1, 11)), batch(row(2, 1, 12), watermark=upto(2)))
     assert (seen(h, 1), seen(h, 2), h.user_key("bob")) == ([11, 12], [13], 2)
     h.apply_feed(batch(row(3, 2, 13), watermark=upto(3)))
-    assert h.later_rows() == 2
+    assert h.held.since_base() == 2
 
 
 def test_the_first_base_makes_the_feed_go_on_from_what_came_since() -> None:
@@ -141,7 +85,7 @@ def test_a_deletion_takes_an_item_of_the_base_back_and_outlives_the_next_base() 
     assert seen(h, 1) == [12]
     # One that read after it knows; nothing is held beside it any more.
     h.rebase(base(rows[1]), batch(watermark=upto(2, 1)))
-    assert (seen(h, 1), h.later_rows()) == ([12], 0)
+    assert (seen(h, 1), h.held.since_base()) == ([12], 0)
 
 
 def test_a_deletion_keeps_an_own_write_that_the_feed_has_not_read_yet() -> None:
@@ -152,16 +96,24 @@ def test_a_deletion_keeps_an_own_write_that_the_feed_has_not_read_yet() -> None:
     assert seen(h, 1) == [12, 13]
     h.apply_feed(batch(row(3, 1, 13), watermark=upto(3, 1)))
     assert seen(h, 1) == [12, 13]
-    assert h.later_rows() == 2
+    assert h.held.since_base() == 2
 
 
 def test_a_restart_forgets_everything_but_what_it_brings() -> None:
     h = history()
     h.apply_feed(batch(row(1, 1, 11), watermark=upto(1)))
-    h.restart(Histories.empty(), batch(row(9, 2, 12), watermark=upto(9)))
+    h.restart(Base.none(), batch(row(9, 2, 12), watermark=upto(9)))
     assert h.user_key("ann") is None
     assert seen(h, 2) == [12]
     assert h.watermark == upto(9)
+
+
+def test_a_restart_forgets_own_writes_too() -> None:
+    h = history()
+    h.apply(appended(row(50, 1, 11)))
+    h.restart(Base.none(), batch(row(9, 2, 12), watermark=upto(9)))
+    assert h.user_key("ann") is None
+    assert (seen(h, 1), seen(h, 2)) == ([], [12])
 
 
 def test_a_newer_base_without_an_item_does_not_take_its_name_away() -> None:
@@ -218,6 +170,36 @@ def test_a_row_that_comes_after_the_expiry_counts_however_old_it_is() -> None:
     assert seen(h, 1) == [12]
 
 
+def test_an_own_write_that_an_expiry_has_not_seen_stays_however_old_it_is() -> None:
+    for reached in (True, False):
+        h = history()
+        h.apply_feed(batch(row(1, 1, 11, at=5), watermark=upto(1)))
+        h.apply(appended(row(2, 1, 12, at=5)))
+        since = (row(2, 1, 12, at=5),) if reached else ()
+        h.apply_feed(batch(*since, watermark=upto(1 + reached, 1), expired_us=10))
+        assert seen(h, 1) == [12]
+
+
+def test_an_expiry_of_less_does_not_bring_back_what_an_earlier_one_took() -> None:
+    h = history()
+    h.restart(base(row(1, 1, 11, at=5), row(2, 1, 12, at=20)), batch(watermark=upto(2)))
+    h.apply_feed(batch(watermark=upto(2, 1), expired_us=10))
+    h.apply_feed(batch(watermark=upto(2, 2), expired_us=3))
+    assert seen(h, 1) == [12]
+
+
+def test_a_user_of_whom_a_row_was_deleted_stays_read_anew_whatever_comes_afterwards() -> None:
+    h = history(most_since=2)
+    rows = [row(1, 1, 11), row(2, 1, 12), row(3, 2, 11), row(4, 2, 12)]
+    h.restart(base(*rows), batch(watermark=upto(4)))
+    h.apply_feed(batch(watermark=upto(4, 1), deleted={1: [rows[0]]}))
+    h.apply_feed(batch(watermark=upto(4, 2), deleted={2: [rows[2]]}))
+    assert (seen(h, 1), seen(h, 2)) == ([11], [11])
+    h.apply_feed(batch(row(5, 1, 13), *(row(n, 3, 13) for n in range(6, 10)), watermark=upto(9, 2)))
+    assert h.held.recent is not None
+    assert (seen(h, 1), seen(h, 2), seen(h, 3)) == ([11, 13], [11], [13] * 4)
+
+
 def test_what_was_taken_back_or_expired_is_not_popular_any_more() -> None:
     rows = [row(1, 1, 11, at=5), row(2, 1, 12, at=20), row(3, 2, 13, at=5)]
     for h in both(rows, SeenRule()):
@@ -234,3 +216,73 @@ def test_popularity_is_not_kept_once_a_model_is_live() -> None:
     h.stop_counting()
     h.apply(appended(row(2, 1, 12)))
     assert popular(h) == {}
+
+
+def test_many_rows_that_came_become_a_table_and_nothing_else_changes() -> None:
+    rows = [row(n, 1 + n % 2, 11 + n % 3) for n in range(1, 10)]
+    h, beside = history(most_since=3), history()
+    for each in (h, beside):
+        each.apply_feed(batch(*rows[:4], watermark=upto(4)))
+        each.apply_feed(batch(*rows[4:], watermark=upto(9)))
+    assert h.held.recent is not None
+    assert (len(h.held.recent), h.held.later) == (9, {})
+    assert beside.held.recent is None
+    for key in (1, 2):
+        assert seen(h, key) == seen(beside, key)
+    assert popular(h) == popular(beside)
+    assert (h.user_key("ann"), h.user_key("bob"), h.user_key("cid")) == (1, 2, None)
+
+
+def test_few_rows_beside_a_large_table_stay_beside_it() -> None:
+    h = history(most_since=3)
+    h.apply_feed(batch(*(row(n, 1, 11) for n in range(1, 11)), watermark=upto(10)))
+    table = h.held.recent
+    h.apply_feed(batch(*(row(n, 1, 12) for n in range(11, 21)), watermark=upto(20)))
+    assert h.held.recent is table
+    h.apply_feed(batch(row(21, 1, 13), watermark=upto(21)))
+    assert h.held.recent is not None
+    assert (len(h.held.recent), h.held.later) == (21, {})
+
+
+def test_an_own_write_that_the_feed_has_not_read_yet_stays_beside_the_table_and_counts_once() -> None:
+    h = history(most_since=3)
+    h.apply(appended(row(5, 3, 13), row(6, 1, 13)))
+    h.apply_feed(batch(*(row(n, 1, 11) for n in range(1, 5)), watermark=upto(4)))
+    assert h.held.recent is not None
+    assert (len(h.held.recent), {key: len(rows) for key, rows in h.held.later.items()}) == (4, {1: 1, 3: 1})
+    h.apply_feed(batch(row(5, 3, 13), row(6, 1, 13), watermark=upto(6)))
+    assert h.held.since_base() == 6
+    assert (h.held.size(1), h.held.size(3)) == (5, 1)
+
+
+def test_a_start_with_many_rows_since_the_training_makes_a_table_of_them() -> None:
+    h = history(most_since=3)
+    rows = [row(n, 1 + n % 3, 12) for n in range(2, 8)]
+    h.restart(base(row(1, 1, 11)), batch(*rows, watermark=upto(8, 1), deleted={9: [row(8, 9, 13)]}))
+    assert h.held.recent is not None
+    assert (len(h.held.recent), list(h.held.later)) == (6, [9])
+    assert [seen(h, key) for key in (1, 2, 3, 9)] == [[11, 12, 12], [12, 12], [12, 12], [13]]
+    assert [h.user_key(name) for name in ("ann", "bob", "cid", "user-9")] == [1, 2, 3, 9]
+
+
+def test_a_read_that_brings_nothing_is_no_change_and_all_else_is_one() -> None:
+    h = history()
+    counts = [h.changes]
+    mine = row(1, 1, 11)
+    for change in (
+        lambda: h.apply(appended(mine)),
+        lambda: h.apply_feed(batch(row(2, 1, 12), watermark=upto(2))),
+        lambda: h.apply_feed(batch(watermark=upto(2, 1), deleted={1: [mine]})),
+        lambda: h.apply_feed(batch(watermark=upto(2, 2), expired_us=500)),
+        lambda: h.rebase(base(mine), batch(watermark=upto(2, 2))),
+        lambda: h.restart(base(mine), batch(watermark=upto(2, 2))),
+    ):
+        change()
+        counts.append(h.changes)
+    assert counts == sorted(set(counts))
+    h.apply_feed(batch(watermark=upto(2, 3)))
+    h.apply_feed(batch(row(3, 1, 12), watermark=upto(3, 3)))
+    assert h.changes == counts[-1] + 1
+    h.apply(appended(row(4, 1, 12)))
+    h.apply_feed(batch(row(4, 1, 12), watermark=upto(4, 3)))
+    assert h.changes == counts[-1] + 2
