@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.load import Target
 
@@ -67,17 +68,31 @@ def _answering(process: subprocess.Popen[bytes], target: Target, log: Path) -> T
     while process.poll() is None and time.monotonic() < deadline:
         if found := re.search(rb"http://127\.0\.0\.1:(\d+)", log.read_bytes()):
             target = target._replace(port=int(found[1]))
-            request = urllib.request.Request(f"http://127.0.0.1:{target.port}{target.before}1{target.after}")
-            if target.key is not None:
-                request.add_header("Authorization", f"Bearer {target.key}")
             try:
-                with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - http on this machine
-                    if json.load(answer).get("source", "model") != "popular":
-                        return target
+                if _ask(target).get("source", "model") != "popular":
+                    return target
             except (urllib.error.URLError, TimeoutError):
                 pass  # not yet
         time.sleep(0.02)
     raise RuntimeError(f"{target.before}1 was not answered as it should: {log.read_text(errors='replace')[-2000:]}")
+
+
+def wait_for_source(target: Target, source: str) -> None:
+    """Wait until the last one of a target's lists comes from there. Raises: RuntimeError where it does not in time."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while _ask(target, target.numbers)["source"] != source:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"no list came from {source} in time")
+        time.sleep(0.1)
+
+
+def _ask(target: Target, number: int = 1) -> dict[str, Any]:
+    request = urllib.request.Request(f"http://127.0.0.1:{target.port}{target.before}{number}{target.after}")
+    if target.key is not None:
+        request.add_header("Authorization", f"Bearer {target.key}")
+    with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - http on this machine
+        answered: dict[str, Any] = json.load(answer)
+        return answered
 
 
 def memory(process: subprocess.Popen[bytes]) -> tuple[float, float]:

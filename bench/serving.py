@@ -1,12 +1,14 @@
 """Lists a second over HTTP and how long they take, beside FastAPI alone and beside the endpoint one would write first.
 
     python -m bench.serving [--items 2000 100000] [--users 20000] [--dim 64] [--history 20] [--limit 10]
-                            [--rounds 5] [--seconds 4] [--connections 16] [--swaps N] [--keep]
+                            [--rounds 5] [--seconds 4] [--connections 16] [--folded-in] [--swaps N] [--keep]
 
 Starts `likewise serve` (with a key, and with its log in a file) and the two apps of `bench.serving_rivals`, all on one
 core and with one thread of BLAS, and asks them in turns from another: `wrk` for the most they can answer (a closed
 loop), and an open loop at half of what the service could in the same round. The store is one of random numbers in a
-temporary folder. `--swaps N`: then also while N model versions are published. Linux, with `wrk` and `taskset`.
+temporary folder. `--folded-in`: then also with users who did something after the training; with many more users than
+requests nearly each is asked for the first time. `--swaps N`: then also while N versions are published. Linux, with
+`wrk` and `taskset`.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ import numpy as np
 import uvicorn
 
 from bench.load import Figures, OpenPlan, OpenReport, Target, open_loop
-from bench.server_processes import OtherWork, Running, memory, processor_seconds, server
-from bench.serving_store import USER_PREFIX, Prepared, Sizes, array_bytes, prepare, publish, save_version
+from bench.server_processes import OtherWork, Running, memory, processor_seconds, server, wait_for_source
+from bench.serving_store import USER_PREFIX, Prepared, Sizes, add_later, array_bytes, prepare, publish, save_version
 from bench.swaps import swap
 from bench.wrk import closed_loop, found_wrk
 
@@ -93,13 +95,18 @@ def memory_line(process: subprocess.Popen[bytes], arrays: int) -> str:
     )
 
 
-def closed_lines(seen: Mapping[str, Sequence[Figures]]) -> Iterator[str]:
-    """A table of medians, and the ratios of the rates."""
+def closed_table(seen: Mapping[str, Sequence[Figures]]) -> Iterator[str]:
+    """A table of medians."""
     yield "| closed loop | requests/s | p50 ms | p90 ms | p99 ms | longest ms | errors |"
     yield "|---|---|---|---|---|---|---|"
     for label, rounds in seen.items():
         yield f"| {label} | {_row(rounds)} |"
     yield ""
+
+
+def closed_lines(seen: Mapping[str, Sequence[Figures]]) -> Iterator[str]:
+    """A table of medians, and the ratios of the rates."""
+    yield from closed_table(seen)
     ours = [figures.rate for figures in seen[OURS]]
     for label in (NAIVE, BARE):
         theirs = [figures.rate for figures in seen[label]]
@@ -166,6 +173,15 @@ def run(chosen: argparse.Namespace, items: int, folder: Path) -> Iterator[str]:
         yield _other_work_line(others)
         arrays = array_bytes(prepared.model_dir, name)
         yield memory_line(running[OURS].process, arrays)
+        if chosen.folded_in:
+            add_later(prepared)
+            wait_for_source(running[OURS].target, "fold_in")
+            folded = [most(OURS, chosen.seconds, number) for number in range(1, chosen.rounds + 1)]
+            known = closed[OURS]
+            yield ""
+            yield from closed_table({f"{OURS}, users known": known, f"{OURS}, users folded in": folded})
+            ratio = median(figures.rate for figures in known) / median(figures.rate for figures in folded)
+            yield f"a folded-in user costs {ratio:.2f} of a known one"
         if chosen.swaps:
             yield ""
             others = _other_work(running, cores)
@@ -213,6 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--connections", type=int, default=16, help="of the closed loop")
     parser.add_argument("--open-connections", type=int, default=64, help="of the open loop")
     parser.add_argument("--poisson", action="store_true", help="the open loop asks at random times, not evenly")
+    parser.add_argument("--folded-in", action="store_true", help="also when each user did something since the training")
     parser.add_argument("--swaps", type=int, default=0, metavar="N", help="model versions to publish under load")
     parser.add_argument("--swap-seconds", type=float, default=2.0, help="from one of them to the next")
     parser.add_argument("--server-core", type=int, default=0)

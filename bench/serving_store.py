@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from app.clock import DAY_US, now_us, to_rfc3339
 from app.db import keys, tables, trainings
+from app.db.append import NewInteraction, append
 from app.db.engine import Store, open_store
 from app.db.migrate import ensure_schema
 from app.db.watermark import Watermark
@@ -28,6 +29,7 @@ EVENT_TYPE = "click"
 # As the recipe trains: items of length 1, users of 1 over the temperature.
 USER_LENGTH = 5.0
 ROWS_AT_ONCE = 100_000
+MOST_AT_ONCE = 10_000
 HISTORY_DAYS = 30
 LEASE_US = 600 * 1_000_000
 
@@ -126,6 +128,19 @@ def random_model(sizes: Sizes, *, now_us: int, seed: int) -> ServedModel:
             event_weights={EVENT_TYPE: 1.0},
         ),
     )
+
+
+def add_later(prepared: Prepared) -> None:
+    """One more interaction for every user, after what the versions know."""
+    sizes, now = prepared.sizes, now_us()
+    items = np.random.default_rng(2).integers(1, sizes.items, sizes.users, endpoint=True).tolist()
+    rows = [
+        NewInteraction(f"{USER_PREFIX}{user}", f"{ITEM_PREFIX}{item}", EVENT_TYPE, 1.0, now)
+        for user, item in enumerate(items, 1)
+    ]
+    for start in range(0, len(rows), MOST_AT_ONCE):
+        with prepared.store.write() as connection:
+            append(connection, rows[start : start + MOST_AT_ONCE], received_us=now)
 
 
 def save_version(prepared: Prepared, number: int) -> tuple[str, str]:

@@ -5,8 +5,8 @@
 A version's items keep their numbers 0..I-1. New items follow: those with a place among the version's vectors, then
 those of which nothing is known yet; the latter have a popularity and no personal score.
 
-Letters used for shapes: I items of the version, M new items, K places, D dimensions, G groups, B queries, n items of a
-call.
+Letters used for shapes: I items of the version, M new items, K places, D dimensions, G groups, B users, W columns of a
+product, n items of a call.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from model import policy
 from model.new_items import NewItems
-from model.products import products
+from model.products import padded_width, products
 from model.ranking import BLOCK_ROWS, exact_scores, max_norm, one_over_norms, score_error
 from model.served import ServedModel
 from model.user_factors import UserFactors
@@ -142,15 +142,23 @@ class Candidates:
         Args:
             vectors_BD: x, float32, shape (B, D).
             groups_B: g, shape (B,); None for no priors.
+        Yields: first item and scores, float32, shape (n, W); the W - B last columns are nobody's
+            (`model.products.padded_width`).
         """
         served, new = self.served, self.new
-        priors = None if groups_B is None else self.priors
-        yield from products(served.item_vectors, vectors_BD, served.scratch, priors_GI=priors, groups_B=groups_B)
+        width = padded_width(len(vectors_BD))
+        vectors_WD = np.zeros((width, served.dimensions), dtype=np.float32)
+        vectors_WD[: len(vectors_BD)] = vectors_BD
+        priors, groups_W = None, None
+        if groups_B is not None:
+            priors, groups_W = self.priors, np.zeros(width, dtype=groups_B.dtype)
+            groups_W[: len(groups_B)] = groups_B
+        yield from products(served.item_vectors, vectors_WD, served.scratch, priors_GI=priors, groups_B=groups_W)
         if len(new.places):
             first = served.num_items
-            scores = (new.vectors @ vectors_BD.T)[new.places]
-            if groups_B is not None:
-                scores += self.priors[groups_B, first:].T
+            scores = (new.vectors @ vectors_WD.T)[new.places]
+            if groups_W is not None:
+                scores += self.priors[groups_W, first:].T
             yield first, scores
 
     def error(self, *, max_own: float) -> float:

@@ -1,6 +1,6 @@
 """The best of a version's candidates for some users, with what must not be listed left out before they are taken.
 
-Letters used for shapes: B users, D dimensions, N pairs of an item and a user, n items of a part.
+Letters used for shapes: B users, W columns, D dimensions, N pairs of an item and a user, n items of a part.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.candidates import Candidates, check_range
+from model.products import padded_width
 from model.ranking import exact_scores, score_error
 from model.shortlist import EXCLUDED, Best, Shortlist, top_k
 from model.user_factors import UserFactors
@@ -61,17 +62,17 @@ class LeftOut(NamedTuple):
         among = [(user, query.among) for user, query in enumerate(queries) if query.among is not None]
         return cls(*_pairs([query.excluded for query in queries]), queries[0].withheld, among)
 
-    def mark(self, first: int, scores_nB: NDArray[np.float32]) -> None:
-        """Mark them in the scores of the items `first`, `first` + 1, ..., shape (n, B)."""
+    def mark(self, first: int, scores_nW: NDArray[np.float32]) -> None:
+        """Mark them in the scores of the items `first`, `first` + 1, ..., shape (n, W)."""
         if len(self.numbers):
-            here = _within(self.numbers, first, scores_nB)
-            scores_nB[self.numbers[here] - first, self.users[here]] = EXCLUDED
+            here = _within(self.numbers, first, scores_nW)
+            scores_nW[self.numbers[here] - first, self.users[here]] = EXCLUDED
         if len(self.withheld):
-            scores_nB[self.withheld[_within(self.withheld, first, scores_nB)] - first] = EXCLUDED
+            scores_nW[self.withheld[_within(self.withheld, first, scores_nW)] - first] = EXCLUDED
         for user, numbers in self.among:
-            left_out = np.ones(len(scores_nB), dtype=np.bool_)
-            left_out[numbers[_within(numbers, first, scores_nB)] - first] = False
-            scores_nB[left_out, user] = EXCLUDED
+            left_out = np.ones(len(scores_nW), dtype=np.bool_)
+            left_out[numbers[_within(numbers, first, scores_nW)] - first] = False
+            scores_nW[left_out, user] = EXCLUDED
 
 
 class OwnParts(NamedTuple):
@@ -92,11 +93,11 @@ class OwnParts(NamedTuple):
         scores = np.concatenate([user.own_scores for user in users if user.max_own])
         return cls(numbers[order], of_users[order], scores[order])
 
-    def add(self, first: int, scores_nB: NDArray[np.float32]) -> None:
-        """Add them to the scores of the items `first`, `first` + 1, ..., shape (n, B)."""
+    def add(self, first: int, scores_nW: NDArray[np.float32]) -> None:
+        """Add them to the scores of the items `first`, `first` + 1, ..., shape (n, W)."""
         if len(self.numbers):
-            here = _within(self.numbers, first, scores_nB)
-            scores_nB[self.numbers[here] - first, self.users[here]] += self.scores[here]
+            here = _within(self.numbers, first, scores_nW)
+            scores_nW[self.numbers[here] - first, self.users[here]] += self.scores[here]
 
 
 def best(candidates: Candidates, queries: Sequence[Query]) -> list[Best]:
@@ -168,7 +169,7 @@ def best_of_many(
         priors = candidates.priors[groups_B[rows], numbers]
         return exact_scores(vectors_BD[rows], candidates.vectors(numbers), priors=priors)
 
-    shortlist = Shortlist(k, np.full(len(vectors_BD), candidates.error(max_own=0.0)))
+    shortlist = _shortlist(k, len(vectors_BD), candidates.error(max_own=0.0))
     left_out = LeftOut(*_by_item(*excluded), withheld)
     for first, scores in candidates.parts(vectors_BD, groups_B):
         left_out.mark(first, scores)
@@ -204,13 +205,17 @@ def _best_of_all(candidates: Candidates, queries: Sequence[Query]) -> list[Best]
     users = [query.user for query in queries if query.user is not None]
     vectors_BD, groups_B = np.array([user.vector for user in users]), np.array([user.group for user in users])
     error = candidates.error(max_own=max(user.max_own for user in users))
-    shortlist = Shortlist(queries[0].k, np.full(len(users), error))
+    shortlist = _shortlist(queries[0].k, len(users), error)
     own, left_out = OwnParts.of(users), LeftOut.of(queries)
     for first, scores in candidates.parts(vectors_BD, groups_B):
         own.add(first, scores)
         left_out.mark(first, scores)
         shortlist.add(first, scores)
     return shortlist.best(lambda rows, numbers: candidates.pair_scores(users, rows, numbers))
+
+
+def _shortlist(k: int, num_users: int, error: float) -> Shortlist:
+    return Shortlist(k, np.full(num_users, error), width=padded_width(num_users))
 
 
 def _pairs(numbers: Sequence[Numbers]) -> tuple[Numbers, Numbers]:

@@ -3,7 +3,7 @@
 What comes out is the same as if the exact scores of all items were sorted. An approximate score rules an item out when
 k others are better by more than twice the rounding error; the few that are left are scored exactly.
 
-Letters used for shapes: B users, n items of a part, C blocks of it, R items of a block.
+Letters used for shapes: B users, W columns, n items of a part, C blocks of it, R items of a block.
 """
 
 from __future__ import annotations
@@ -54,13 +54,17 @@ class Shortlist:
     Args:
         k: how many items each user wants, 1 or more.
         errors_B: largest distance between an approximate and an exact score of a user, float64, shape (B,).
+        width: how many columns parts have, B or more; those beyond the users' are not looked at.
     """
 
-    def __init__(self, k: int, errors_B: NDArray[np.float64]) -> None:
+    def __init__(self, k: int, errors_B: NDArray[np.float64], *, width: int | None = None) -> None:
         self._k = k
-        self._errors_B = errors_B
+        self._num_users = len(errors_B)
+        self._errors_W = np.zeros(width or len(errors_B))
+        self._errors_W[: len(errors_B)] = errors_B
         # What a score must reach: k items of the same user have one that is higher by twice the error.
-        self._cutoffs_B = np.full(len(errors_B), _LOWEST, dtype=np.float32)
+        self._cutoffs_W = np.full(len(self._errors_W), np.inf, dtype=np.float32)
+        self._cutoffs_W[: len(errors_B)] = _LOWEST
         self._found: list[_Found] = []
         self._count = 0
         self._parts = 0
@@ -69,39 +73,39 @@ class Shortlist:
         """How many there are, of all users together."""
         return self._count
 
-    def add(self, first: int, scores_nB: NDArray[np.float32]) -> None:
-        """Look through a part: the scores of items `first`, `first` + 1, ..., or EXCLUDED; contiguous, shape (n, B)."""
-        num_items, num_users = scores_nB.shape
+    def add(self, first: int, scores_nW: NDArray[np.float32]) -> None:
+        """Look through a part: the scores of items `first`, `first` + 1, ..., or EXCLUDED; contiguous, shape (n, W)."""
+        num_items, width = scores_nW.shape
         self._parts += 1
         per_block = min(ITEMS_OF_A_BLOCK, num_items // max(FEWEST_BLOCKS, BLOCKS_OF_ONE * self._k))
         if per_block < 2:
-            self._raise_cutoffs(scores_nB)
-            self._take(first, scores_nB)
+            self._raise_cutoffs(scores_nW)
+            self._take(first, scores_nW)
         else:
             # Block c holds the items c, c + C, c + 2 C, ... of the part: the maxima of all blocks and users are one
             # pass of vector instructions.
             blocks = num_items // per_block
             whole = blocks * per_block
-            table = scores_nB[:whole].reshape(per_block, blocks * num_users)
-            maxima_CB = np.maximum.reduce(table, axis=0).reshape(blocks, num_users)
+            table = scores_nW[:whole].reshape(per_block, blocks * width)
+            maxima_CW = np.maximum.reduce(table, axis=0).reshape(blocks, width)
             if self._parts == 1:
-                self._raise_cutoffs(maxima_CB)
-            good = np.flatnonzero(maxima_CB >= self._cutoffs_B)
+                self._raise_cutoffs(maxima_CW)
+            good = np.flatnonzero(maxima_CW >= self._cutoffs_W)
             if self._is_much(len(good)):
-                self._raise_cutoffs(maxima_CB)
-                good = np.flatnonzero(maxima_CB >= self._cutoffs_B)
+                self._raise_cutoffs(maxima_CW)
+                good = np.flatnonzero(maxima_CW >= self._cutoffs_W)
             if len(good):
                 self._take_blocks(first, table, good, blocks=blocks)
             if whole < num_items:
-                self._take(first + whole, scores_nB[whole:])
+                self._take(first + whole, scores_nW[whole:])
         if self._is_much(self._count):
             self._shorten()
 
     def best(self, exact: Exact) -> list[Best]:
         """The k best items of each user."""
-        if self._count > self._k * len(self._errors_B):
+        num_users = self._num_users
+        if self._count > self._k * num_users:
             self._shorten()
-        num_users = len(self._errors_B)
         if not self._found:
             return [(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))] * num_users
         users, numbers, _ = _Found.joined(self._found)
@@ -118,26 +122,26 @@ class Shortlist:
         ]
 
     def _is_much(self, count: int) -> bool:
-        return count > ENOUGH * self._k * len(self._errors_B)
+        return count > ENOUGH * self._k * self._num_users
 
-    def _raise_cutoffs(self, scores_CB: NDArray[np.float32]) -> None:
+    def _raise_cutoffs(self, scores_CW: NDArray[np.float32]) -> None:
         """Rule out by scores of different items, or of none where one is EXCLUDED."""
-        place = len(scores_CB) - self._k
+        place = len(scores_CW) - self._k
         if place >= 0:
-            kth_B = np.partition(np.ascontiguousarray(scores_CB.T), place, axis=1)[:, place]
-            self._cutoffs_B = np.maximum(self._cutoffs_B, _lower(kth_B, self._errors_B))
+            kth_W = np.partition(np.ascontiguousarray(scores_CW.T), place, axis=1)[:, place]
+            self._cutoffs_W = np.maximum(self._cutoffs_W, _lower(kth_W, self._errors_W))
 
-    def _take(self, first: int, scores_nB: NDArray[np.float32]) -> None:
-        places, users = (scores_nB >= self._cutoffs_B).nonzero()
-        self._keep(_Found(users, first + places, scores_nB[places, users]))
+    def _take(self, first: int, scores_nW: NDArray[np.float32]) -> None:
+        places, users = (scores_nW >= self._cutoffs_W).nonzero()
+        self._keep(_Found(users, first + places, scores_nW[places, users]))
 
     def _take_blocks(self, first: int, table: NDArray[np.float32], good: NDArray[np.int64], *, blocks: int) -> None:
         """The scores that reach their user's cutoff, of the blocks that have one."""
-        num_users = len(self._errors_B)
+        width = len(self._cutoffs_W)
         of_blocks = table.take(good, axis=1)
-        rows, places = (of_blocks >= self._cutoffs_B[good % num_users]).nonzero()
+        rows, places = (of_blocks >= self._cutoffs_W[good % width]).nonzero()
         good = good[places]
-        self._keep(_Found(good % num_users, first + rows * blocks + good // num_users, of_blocks[rows, places]))
+        self._keep(_Found(good % width, first + rows * blocks + good // width, of_blocks[rows, places]))
 
     def _keep(self, found: _Found) -> None:
         if len(found.users):
@@ -151,12 +155,12 @@ class Shortlist:
         order = np.argsort(-scores)
         order = order[np.argsort(users.astype(np.uint16)[order], kind="stable")]
         users, numbers, scores = users[order], numbers[order], scores[order]
-        ends_B = np.bincount(users, minlength=len(self._errors_B)).cumsum()
-        places_B = np.concatenate(([0], ends_B[:-1])) + self._k - 1
-        enough_B = places_B < ends_B
-        kth_B = scores[places_B[enough_B]]
-        self._cutoffs_B[enough_B] = np.maximum(self._cutoffs_B[enough_B], _lower(kth_B, self._errors_B[enough_B]))
-        kept = scores >= self._cutoffs_B[users]
+        ends_W = np.bincount(users, minlength=len(self._cutoffs_W)).cumsum()
+        places_W = np.concatenate(([0], ends_W[:-1])) + self._k - 1
+        enough_W = places_W < ends_W
+        kth = scores[places_W[enough_W]]
+        self._cutoffs_W[enough_W] = np.maximum(self._cutoffs_W[enough_W], _lower(kth, self._errors_W[enough_W]))
+        kept = scores >= self._cutoffs_W[users]
         self._found = [_Found(users[kept], numbers[kept], scores[kept])]
         self._count = int(kept.sum())
 
@@ -170,11 +174,11 @@ def top_k(scores: NDArray[np.float32], *, k: int) -> Best:
     return shortlist.best(lambda _, numbers: scores[numbers])[0]
 
 
-def _lower(kth_B: NDArray[np.float32], errors_B: NDArray[np.float64]) -> NDArray[np.float32]:
+def _lower(kth: NDArray[np.float32], errors: NDArray[np.float64]) -> NDArray[np.float32]:
     """What an approximate score must reach for its exact one to be among the k best.
 
     The k items at or above the k-th have exact scores of at least k-th - error, so the best k exact scores have too,
     and an item with such an exact score has an approximate one of at least k-th - 2 * error.
     """
-    lower: NDArray[np.float32] = np.nextafter((kth_B - 2 * errors_B).astype(np.float32), EXCLUDED)
+    lower: NDArray[np.float32] = np.nextafter((kth - 2 * errors).astype(np.float32), EXCLUDED)
     return lower

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 
-from model.products import MOST_FREE, SCORES_OF_A_PART, Scratch, products
+from model.products import MOST_FREE, SCORES_OF_A_PART, Scratch, padded_width, products
 
 
 def whole_numbers(seed, *shape):
@@ -94,6 +94,22 @@ def test_a_product_that_nobody_looks_through_to_its_end_gives_its_memory_back():
 
     with scratch.rows(*part.shape) as again:
         assert np.shares_memory(part, again)
+
+
+def test_widths_are_those_that_kernels_take_at_once_and_never_narrower():
+    assert [padded_width(users) for users in (1, 2, 3, 4, 5, 8, 9, 15, 16, 17, 256)] == [
+        1,
+        2,
+        4,
+        4,
+        8,
+        8,
+        16,
+        16,
+        16,
+        17,
+        256,
+    ]
 
 
 def test_memory_in_use_is_nobody_elses():

@@ -84,6 +84,17 @@ def test_blocks_change_nothing(sizes, users, k, order):
     check(found, exact_IB, k=k, excluded=excluded)
 
 
+@pytest.mark.parametrize("blocks", [True, False])
+def test_columns_beyond_the_users_are_not_looked_at(blocks):
+    items = 5_000 if blocks else 50
+    exact_IB = np.random.default_rng(4).standard_normal((items, 3)).astype(np.float32)
+    shortlist = Shortlist(10, np.zeros(3), width=4)
+
+    shortlist.add(0, np.hstack([exact_IB, np.full((items, 1), 1e30, dtype=np.float32)]))
+
+    check(shortlist.best(lambda users, numbers: exact_IB[numbers, users]), exact_IB, k=10)
+
+
 def test_users_with_few_items_left_get_all_of_them():
     exact_IB = np.arange(6_000, dtype=np.float32).reshape(3_000, 2)
     excluded = [(item, 1) for item in range(3_000) if item not in {5, 1_700, 2_999}]
