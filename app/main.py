@@ -44,6 +44,7 @@ from app.security import KeyRing
 from app.settings import HIDE, Settings
 from app.snapshots import SnapshotStore
 from app.state import AppState
+from app.threads import pause
 from app.version import VERSION
 
 _log = structlog.get_logger(__name__)
@@ -111,7 +112,7 @@ def create_app(
 
 def _state(settings: Settings, *, loopback: bool, clock: Clock, counted: Metrics) -> AppState:
     store = open_store(settings.database_url, deadline_seconds=settings.store_timeout_seconds)
-    snapshots = SnapshotStore(settings.model_dir)
+    snapshots = SnapshotStore(settings.model_dir, pause=pause)
     history = History(
         _seen_rule(settings), popularity_half_life_us=(settings.half_life_days or _DEFAULT_HALF_LIFE_DAYS) * DAY_US
     )

@@ -8,7 +8,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -33,10 +33,14 @@ class SnapshotStore:
     """Snapshots under one root: `models/NAME/` and `history/NAME/`, names sorting by age.
 
     Any number of processes may use one root at a time. A save that is killed leaves a `.tmp-*` folder and nothing else.
+
+    Args:
+        pause: as `model.snapshot.load_snapshot` takes it.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, pause: Callable[[], object] = lambda: None) -> None:
         self.root = root
+        self._pause = pause
 
     def save(
         self,
@@ -77,7 +81,7 @@ class SnapshotStore:
         if not _NAME.fullmatch(folder):
             raise SnapshotError(Path(folder), "folder", "its name is no plain name")
         snapshot_folder = self.folder("model", folder)
-        snapshot = load_snapshot(snapshot_folder, kind="model", store_id=store_id, verify=verify)
+        snapshot = load_snapshot(snapshot_folder, kind="model", store_id=store_id, verify=verify, pause=self._pause)
         try:
             return ServedModel.from_arrays(snapshot.arrays, snapshot.facts), snapshot
         except ValueError as error:
@@ -90,7 +94,8 @@ class SnapshotStore:
         """
         for name in sorted(names, reverse=True):
             try:
-                snapshot = load_snapshot(self.folder("history", name), kind="history", store_id=store_id)
+                folder = self.folder("history", name)
+                snapshot = load_snapshot(folder, kind="history", store_id=store_id, pause=self._pause)
                 histories = Histories.from_arrays(snapshot.arrays, snapshot.facts)
                 return histories, Watermark.from_json(snapshot.facts["watermark"]), name
             except (KeyError, TypeError, ValueError, OSError) as error:  # SnapshotError is a ValueError

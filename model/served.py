@@ -7,6 +7,7 @@ Letters used for shapes: U users, I items, D dimensions, G groups, P terms of th
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -95,6 +96,7 @@ class ServedModel:
         max_item_norm, max_user_norm: the largest Euclidean norms of an item's vector, and of one of a user, folded in
             or not.
         scratch: memory for the scores of items.
+        serial: another number for each; whoever keeps it does not keep the arrays.
     Raises: ValueError naming the array with a wrong shape, dtype or order, or values that could overflow a score.
     """
 
@@ -114,6 +116,7 @@ class ServedModel:
     max_item_norm: float = field(init=False, repr=False)
     max_user_norm: float = field(init=False, repr=False)
     scratch: Scratch = field(init=False, repr=False, default_factory=Scratch)
+    serial: int = field(init=False, repr=False, default_factory=itertools.count().__next__)
 
     def __post_init__(self) -> None:
         self._check_shapes()
@@ -170,6 +173,11 @@ class ServedModel:
     def one_over_norms(self) -> NDArray[np.float32]:
         """1 / |q|, 0 where it has no direction, float32, shape (I,)."""
         return one_over_norms(self.item_vectors)
+
+    @cached_property
+    def mean_item(self) -> tuple[NDArray[np.float64], float]:
+        """The mean of the items' vectors, shape (D,), and of their biases; there must be items."""
+        return self.item_vectors.mean(axis=0, dtype=np.float64), float(self.item_biases.mean(dtype=np.float64))
 
     def user_number(self, user_key: int) -> int | None:
         """The row of a user, or None if this version does not know the user."""

@@ -12,7 +12,7 @@ import hashlib
 import mmap
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ from model.manifest import (
 
 __all__ = ["Snapshot", "SnapshotError", "load_snapshot", "write_snapshot"]
 
-CHECK_BLOCK = 2**20
+CHECK_BLOCK = 2**18
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,20 +100,28 @@ def write_snapshot(
     return hashlib.sha256(encoded).hexdigest()
 
 
-def load_snapshot(folder: Path, *, kind: str, store_id: str | None, verify: bool = True) -> Snapshot:
+def load_snapshot(
+    folder: Path,
+    *,
+    kind: str,
+    store_id: str | None,
+    verify: bool = True,
+    pause: Callable[[], object] = lambda: None,
+) -> Snapshot:
     """Map a folder's arrays into memory, read-only, after checking that they are what the manifest says.
 
     Args:
         kind: the kind it must be.
         store_id: the store it must come from, or None for any.
         verify: also read every byte: checksums, and that floats are finite.
+        pause: called after every CHECK_BLOCK bytes that were checked, for whoever has to let others run in between.
     Raises: SnapshotError.
     """
     with _open_folder(folder) as directory:
         encoded = _read_manifest(folder, directory)
         manifest = parse_manifest(folder, encoded, kind=kind, store_id=store_id)
         arrays = {
-            name: _load_array(folder, directory, entry=entry, verify=verify)
+            name: _load_array(folder, directory, entry=entry, pause=pause if verify else None)
             for name, entry in manifest["arrays"].items()
         }
     return Snapshot(
@@ -209,27 +217,44 @@ def _read_manifest(folder: Path, directory: int) -> bytes:
             return file.read(MAX_MANIFEST_BYTES)
 
 
-def _load_array(folder: Path, directory: int, *, entry: Mapping[str, Any], verify: bool) -> NDArray[Any]:
+def _load_array(
+    folder: Path, directory: int, *, entry: Mapping[str, Any], pause: Callable[[], object] | None
+) -> NDArray[Any]:
+    """The mapped array, checked unless `pause` is None."""
     file = entry["file"]
     with _open_file(folder, directory, file) as (descriptor, size):
         if size != entry["bytes"]:
             raise SnapshotError(folder, file, f"has {size} bytes, not {entry['bytes']}")
         # mmap refuses an empty file. The array keeps the mapping alive.
         content = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ) if size else b""
-    if verify and hashlib.sha256(content).hexdigest() != entry["sha256"]:
+    if pause is not None and _sha256(content, pause) != entry["sha256"]:
         raise SnapshotError(folder, file, "sha256 does not match the manifest")
     dtype = np.dtype(entry["dtype"])
     stored = dtype.newbyteorder("<")
     # Where that is the machine's own order, a dtype without one: memoryviews take no other.
     array = np.frombuffer(content, dtype=dtype if stored.isnative else stored).reshape(entry["shape"])
-    if verify and not _all_finite(array):
+    if pause is not None and not _all_finite(array, pause):
         raise SnapshotError(folder, file, "holds values that are not finite")
     return array
 
 
-def _all_finite(array: NDArray[Any]) -> bool:
+def _sha256(content: mmap.mmap | bytes, pause: Callable[[], object]) -> str:
+    digest = hashlib.sha256()
+    with memoryview(content) as view:
+        for start in range(0, len(view), CHECK_BLOCK):
+            digest.update(view[start : start + CHECK_BLOCK])
+            pause()
+    return digest.hexdigest()
+
+
+def _all_finite(array: NDArray[Any], pause: Callable[[], object] = lambda: None) -> bool:
     """Whether no float is NaN or infinite, in blocks, so that checking takes next to no memory."""
     if array.dtype.kind != "f":
         return True
     flat = array.reshape(-1)
-    return all(bool(np.isfinite(flat[at : at + CHECK_BLOCK]).all()) for at in range(0, len(flat), CHECK_BLOCK))
+    step = CHECK_BLOCK // array.itemsize
+    for start in range(0, len(flat), step):
+        if not np.isfinite(flat[start : start + step]).all():
+            return False
+        pause()
+    return True

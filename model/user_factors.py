@@ -123,7 +123,8 @@ def folded_in(served: ServedModel, chosen: ChosenItems) -> UserFactors:
 
 def as_trained(served: ServedModel, number: int, chosen: ChosenItems | None) -> UserFactors:
     """The factors of a user whose history is the one of the training; `chosen` matters where items come back."""
-    return _factors(served, chosen, served.user_vectors[number], int(served.user_groups[number]))
+    # A copy: whoever keeps a user must not keep the arrays of a version that is over.
+    return _factors(served, chosen, served.user_vectors[number].copy(), int(served.user_groups[number]))
 
 
 def _factors(served: ServedModel, chosen: ChosenItems | None, vector: NDArray[np.float32], group: int) -> UserFactors:

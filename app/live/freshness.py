@@ -148,13 +148,13 @@ def _placed(
             vectors.append(np.mean([vector for vector, _ in found], axis=0))
             biases.append(float(np.mean([bias for _, bias in found])))
     places = place_of_set[set_of]
-    usual = (served.item_vectors.mean(axis=0, dtype=np.float64), float(served.item_biases.mean(dtype=np.float64)))
     tastes = _tastes(served, users, held=held, history=history, now_us=now_us)
     chosen_ones, starts = np.unique(users.items, return_index=True)
     for item, user_keys in zip(chosen_ones.tolist(), np.split(users.user_keys, starts[1:]), strict=len(starts) > 0):
         own = [taste for key in user_keys.tolist() if (taste := tastes.get(key)) is not None]
         if own:
-            vector, bias = usual if places[item] < 0 else (vectors[places[item]], biases[places[item]])
+            placed = places[item] >= 0
+            vector, bias = (vectors[places[item]], biases[places[item]]) if placed else served.mean_item
             places[item] = len(vectors)
             vectors.append((np.sum(own, axis=0) + USUAL_TASTES * vector) / (len(own) + USUAL_TASTES))
             biases.append(bias)

@@ -20,6 +20,7 @@ from app.live.held import Base
 from app.live.history import History
 from app.live.live_model import ActiveModel, LiveModel
 from app.snapshots import SnapshotStore
+from app.threads import give_way
 from model.served import ServedModel
 from model.snapshot import SnapshotError
 
@@ -133,6 +134,7 @@ class Refresher:
         self._history.restart(base, batch)
 
     def _run(self) -> None:
+        give_way()
         wait = self._refresh_seconds
         while not self._stop.wait(wait):
             wait = self._refresh_seconds if self._try_poll() else max(self._refresh_seconds, _RETRY_SECONDS)

@@ -14,7 +14,6 @@ from app.live.history import History
 from app.live.live_model import ActiveModel
 from app.recommend.lists import SessionEvent
 from model.positives import TypeWeights
-from model.served import ServedModel
 from model.user_factors import ChosenItems, UserEvents, UserFactors, as_trained, chosen_items, folded_in
 
 # Users kept at a time, about half a kilobyte each; with more, those that came first are made again when they come back.
@@ -46,11 +45,11 @@ class KnownUser:
         events: int,
         chosen: ChosenItems | None = None,
         seen_keys: tuple[Numbers, Numbers] | None = None,
-        made_of: tuple[int, int, float] = (-1, -1, 0.0),
+        made_of: tuple[int, int, int, float] = (-1, -1, -1, 0.0),
     ) -> None:
         self.key, self.factors, self.source, self.events = key, factors, source, events
         self.chosen, self.seen_keys = chosen, seen_keys
-        # What was held, how many later rows of the user, and the moment that repeats count back from.
+        # The version, what was held, how many later rows of the user, and the moment that repeats count back from.
         self._made_of = made_of
         # For which candidates and which question, and the numbers.
         self._seen: tuple[int, bool, Numbers] | None = None
@@ -62,30 +61,27 @@ class KnownUsers:
     def __init__(self, history: History, *, most_kept: int = MOST_KEPT) -> None:
         self._history = history
         self._most_kept = most_kept
-        # With the version that made them: a thread that still answers with another one must not mix them.
-        self._kept: tuple[ServedModel | None, dict[int, KnownUser]] = (None, {})
+        self._kept: dict[int, KnownUser] = {}
         self._lock = threading.Lock()
 
     def get(self, user_key: int, model: ActiveModel) -> KnownUser:
         """The user as the model sees them now."""
-        held, served = self._history.held, model.served
-        made_by, users = self._kept
-        if made_by is not served:
-            users = {}
-            self._kept = (served, users)
+        held = self._history.held
         # What comes back does so by its age. Rows are counted before they are read: what comes in between only makes
-        # the user be made once more.
-        now_us = 0.0 if served.policy.repeats is None else model.candidates.now_us
+        # the user be made once more. Users of an older version go one by one, as they come back or others come: to let
+        # go of thousands at a time would hold up every request for some ten milliseconds.
+        now_us = 0.0 if model.served.policy.repeats is None else model.candidates.now_us
         later = held.later.get(user_key)
-        made_of = (held.serial, 0 if later is None else len(later), now_us)
-        kept = users.get(user_key)
+        made_of = (model.served.serial, held.serial, 0 if later is None else len(later), now_us)
+        kept = self._kept.get(user_key)
         if kept is not None and kept._made_of == made_of:
             return kept
         made = self._make(user_key, held, model, made_of)
         with self._lock:
-            while len(users) >= self._most_kept:
-                del users[next(iter(users))]
-            users[user_key] = made
+            self._kept.pop(user_key, None)
+            while len(self._kept) >= self._most_kept:
+                del self._kept[next(iter(self._kept))]
+            self._kept[user_key] = made
         return made
 
     def seen(self, user: KnownUser, model: ActiveModel, *, now_us: int, only_hidden: bool) -> Numbers:
@@ -125,7 +121,7 @@ class KnownUsers:
         types = self._history.types.weights(model.served.policy.event_weights)
         return chosen_items(model.served, events, types=types, now_us=model.candidates.now_us)
 
-    def _make(self, user_key: int, held: Held, model: ActiveModel, made_of: tuple[int, int, float]) -> KnownUser:
+    def _make(self, user_key: int, held: Held, model: ActiveModel, made_of: tuple[int, int, int, float]) -> KnownUser:
         served = model.served
         events = held.events(user_key)
         count = len(events.times_us)

@@ -23,6 +23,7 @@ LEAVES = {
     "app.rate_limit",
     "app.security",
     "app.settings",
+    "app.threads",
     "app.version",
 }
 MAY_IMPORT = {
@@ -37,6 +38,7 @@ MAY_IMPORT = {
     "app.logs": {"app.clock", "app.settings"},
     "app.memory": set[str](),
     "app.metrics": set[str](),
+    "app.threads": set[str](),
     "app.strict_json": {"app.errors"},
     "app.rate_limit": {"app.errors"},
     "app.security": {"app.errors", "app.settings"},

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from model.manifest import DTYPES, MAX_MANIFEST_BYTES
-from model.snapshot import SnapshotError, load_snapshot, write_snapshot
+from model.snapshot import CHECK_BLOCK, SnapshotError, load_snapshot, write_snapshot
 
 STORE = "5b0e7c1e-8a53-4b8e-9c55-0f3a3a1f6a11"
 CREATED_AT = "2026-01-02T03:04:05Z"
@@ -430,3 +430,16 @@ def test_any_flipped_bit_is_noticed(folder):
         path.write_bytes(flipped)
         with pytest.raises(SnapshotError, match=r"vectors\.bin: sha256 does not match"):
             load(folder)
+
+
+def test_checking_pauses_after_every_block_and_not_checking_never(tmp_path: Path) -> None:
+    arrays = {"large": np.ones(CHECK_BLOCK, dtype=np.float32), "small": np.ones(3)}
+    write_snapshot(tmp_path / "one", arrays, kind="test", store_id="store", created_at="now", facts={})
+    pauses: list[None] = []
+
+    load_snapshot(tmp_path / "one", kind="test", store_id=None, pause=lambda: pauses.append(None))
+
+    # Checksum and floats: four blocks of the large array each, one of the small one.
+    assert len(pauses) == 2 * (4 + 1)
+    load_snapshot(tmp_path / "one", kind="test", store_id=None, verify=False, pause=lambda: pauses.append(None))
+    assert len(pauses) == 10
