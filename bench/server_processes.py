@@ -97,7 +97,12 @@ def _ask(target: Target, number: int = 1) -> dict[str, Any]:
 
 def memory(process: subprocess.Popen[bytes]) -> tuple[float, float]:
     """RSS and PSS of a process, MiB."""
-    text = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
+    return memory_of(process.pid)
+
+
+def memory_of(process: int) -> tuple[float, float]:
+    """As `memory`, by the process's number."""
+    text = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii")
     found = dict(re.findall(r"^(Rss|Pss):\s+(\d+) kB", text, re.MULTILINE))
     return int(found["Rss"]) / 1024, int(found["Pss"]) / 1024
 

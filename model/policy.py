@@ -11,6 +11,7 @@ Letters used for shapes: U users, I items, D dimensions, B users asked for, G gr
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -87,6 +88,11 @@ def check_sizes(learnt: Learnt, interactions: Interactions) -> None:
 def group_of(sizes: NDArray[np.int64]) -> NDArray[np.uint8]:
     """The group of users with histories of such sizes, shape (U,); users without one are in the first."""
     return np.maximum(np.searchsorted(GROUPS, sizes, side="right") - 1, 0).astype(np.uint8)
+
+
+def group_of_one(size: int) -> int:
+    """`group_of` of a single user, without an array."""
+    return max(bisect_right(GROUPS, size) - 1, 0)
 
 
 def popularity(interactions: Interactions, half_life: float | None) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.policy import group_of
+from model.policy import group_of_one
 from model.positives import TypeWeights, speaking
 from model.served import ServedModel
 from model.user_items import damped
@@ -86,6 +86,24 @@ def chosen_items(served: ServedModel, events: UserEvents, *, types: TypeWeights,
     Args:
         now_us: the moment that `counts` count back from.
     """
+    order = events.item_keys.argsort()
+    keys = events.item_keys[order]
+    if _hides_something(types, events) or (keys[1:] == keys[:-1]).any():
+        return _of_several(served, events, types=types, now_us=now_us)
+    # No item twice, and nothing hides: all events speak, each for an item of its own.
+    weights = types.factors[events.event_codes[order]] * events.values[order]
+    numbers, times_us = served.item_numbers(keys), events.times_us[order]
+    known = _known(numbers, weights)
+    if not known.all():
+        numbers, times_us, weights = numbers[known], times_us[known], weights[known]
+    if not len(numbers):
+        return ChosenItems.none()
+    counts = _counts(served, times_us, now_us)
+    return ChosenItems(numbers, damped(weights) * _decay(served, times_us), counts, len(numbers))
+
+
+def _of_several(served: ServedModel, events: UserEvents, *, types: TypeWeights, now_us: float) -> ChosenItems:
+    """`chosen_items` where several events may be of one item, or say nothing."""
     keys = events.item_keys
     found = speaking(
         np.zeros(len(keys), dtype=np.int64),
@@ -95,30 +113,48 @@ def chosen_items(served: ServedModel, events: UserEvents, *, types: TypeWeights,
         times_us=events.times_us,
         types=types,
     )
-    numbers = served.item_numbers(keys[found.rows])
-    # As in training, an event without weight (a value too small for float32) says nothing.
-    known = (numbers >= 0) & (found.weights > 0)
-    numbers, times_us, weights = numbers[known], events.times_us[found.rows[known]], found.weights[known]
+    numbers, times_us, weights = served.item_numbers(keys[found.rows]), events.times_us[found.rows], found.weights
+    known = _known(numbers, weights)
+    numbers, times_us, weights = numbers[known], times_us[known], weights[known]
     if not len(numbers):
         return ChosenItems.none()
     order = np.lexsort((weights, times_us, numbers))
-    numbers, times_us = numbers[order], times_us[order].astype(np.float64)
+    numbers, times_us = numbers[order], times_us[order]
     starts = np.flatnonzero(np.concatenate(([True], numbers[1:] != numbers[:-1])))
     said = damped(np.add.reduceat(weights[order], starts))
+    said = said * _decay(served, np.maximum.reduceat(times_us, starts))
+    counts = np.add.reduceat(_counts(served, times_us, now_us), starts)
+    return ChosenItems(numbers[starts], said, counts, len(numbers))
+
+
+def _hides_something(types: TypeWeights, events: UserEvents) -> bool:
+    return bool(types.hides.any()) and bool(types.hides[events.event_codes].any())
+
+
+def _known(numbers: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.bool_]:
+    # As in training, an event without weight (a value too small for float32) says nothing.
+    return (numbers >= 0) & (weights > 0)
+
+
+def _decay(served: ServedModel, last_us: NDArray[np.int64]) -> NDArray[np.float64] | float:
+    """What is left of items chosen last at these moments, shape (n,), against the newest one."""
     half_life = served.policy.fold_in_half_life_us
-    if half_life is not None:
-        last_us = np.maximum.reduceat(times_us, starts)
-        said *= np.exp2((last_us - last_us.max()) / half_life)
-    counts = np.ones(len(numbers))
-    if served.policy.repeats is not None and served.policy.repeats.half_life is not None:
-        counts = np.exp2(-np.maximum(now_us - times_us, 0) / served.policy.repeats.half_life)
-    return ChosenItems(numbers[starts], said, np.add.reduceat(counts, starts), len(numbers))
+    return 1.0 if half_life is None else np.exp2((last_us - last_us.max()) / half_life)
+
+
+def _counts(served: ServedModel, times_us: NDArray[np.int64], now_us: float) -> NDArray[np.float64]:
+    """What each event counts as a repeat, shape (n,)."""
+    repeats = served.policy.repeats
+    if repeats is None or repeats.half_life is None:
+        return np.ones(len(times_us))
+    counts: NDArray[np.float64] = np.exp2(-np.maximum(now_us - times_us, 0) / repeats.half_life)
+    return counts
 
 
 def folded_in(served: ServedModel, chosen: ChosenItems) -> UserFactors:
     """The factors of whoever chose these items, at least one."""
     vector = served.fold_in.user_vector(served.item_vectors, chosen.items, chosen.weights)
-    return _factors(served, chosen, vector, int(group_of(np.array([len(chosen.items)]))[0]))
+    return _factors(served, chosen, vector, group_of_one(len(chosen.items)))
 
 
 def as_trained(served: ServedModel, number: int, chosen: ChosenItems | None) -> UserFactors:

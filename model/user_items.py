@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from model.interactions import Interactions, checked_times, checked_weights
 
+_LOG_2 = float(np.log(2))
+
 
 @dataclass(frozen=True, eq=False)
 class UserItems:
@@ -79,7 +81,7 @@ def damped(weights: NDArray[Any]) -> NDArray[np.float64]:
 
     A user of such weights alone would have no vector otherwise.
     """
-    found: NDArray[np.float64] = np.log1p(weights) / np.log(2)
+    found: NDArray[np.float64] = np.log1p(weights) / _LOG_2
     return found
 
 

@@ -16,8 +16,8 @@ from app.recommend.lists import SessionEvent
 from model.positives import TypeWeights
 from model.user_factors import ChosenItems, UserEvents, UserFactors, as_trained, chosen_items, folded_in
 
-# Users kept at a time, about half a kilobyte each; with more, those that came first are made again when they come back.
-MOST_KEPT = 16_384
+# Users kept at a time, about a kilobyte each; with more, those that came first are made again when they come back.
+MOST_KEPT = 8_192
 
 Numbers = NDArray[np.int64]
 
@@ -34,7 +34,7 @@ class KnownUser:
         seen_keys: of a visitor, the items seen and those hidden, int64.
     """
 
-    __slots__ = ("_made_of", "_seen", "chosen", "events", "factors", "key", "seen_keys", "source")
+    __slots__ = ("_events", "_made_of", "_seen", "chosen", "events", "factors", "key", "seen_keys", "source")
 
     def __init__(
         self,
@@ -53,6 +53,8 @@ class KnownUser:
         self._made_of = made_of
         # For which candidates and which question, and the numbers.
         self._seen: tuple[int, bool, Numbers] | None = None
+        # What the user did, until it has been looked at once more.
+        self._events: UserEvents | None = None
 
 
 class KnownUsers:
@@ -92,7 +94,9 @@ class KnownUsers:
         kept = user._seen
         if kept is not None and kept[0] == model.candidates.serial and kept[1] == only_hidden:
             return kept[2]
-        events = self._history.held.events(user.key)
+        events, user._events = user._events, None
+        if events is None:
+            events = self._history.held.events(user.key)
         return self._look(user, events, model, now_us=now_us, only_hidden=only_hidden)
 
     def chosen(self, user: KnownUser, model: ActiveModel) -> ChosenItems:
@@ -136,7 +140,9 @@ class KnownUsers:
         else:
             chosen = self._chosen(events, model)
             factors = folded_in(served, chosen) if chosen.events else None
-        return KnownUser(user_key, factors, source, events=count, made_of=made_of)
+        made = KnownUser(user_key, factors, source, events=count, made_of=made_of)
+        made._events = events
+        return made
 
 
 def _came_later(user_key: int, held: Held, model: ActiveModel) -> bool:

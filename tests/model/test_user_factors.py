@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from model.policy import Repeats, group_of
 from model.positives import TypeWeights
@@ -139,3 +141,23 @@ def test_a_user_as_trained_has_own_parts_by_the_history():
     found = as_trained(served, 0, chosen(served, (1, 1)))
 
     assert (found.own.tolist(), found.own_scores.tolist()) == ([0], [np.float32(math.log(2))])
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 20), st.sampled_from([0.0, 0.5, 3.0, 40.0]), st.sampled_from([0.5, 1.0, 4.0])),
+        unique_by=lambda row: row[0],
+        max_size=12,
+    )
+)
+def test_a_history_without_an_item_twice_is_no_special_case(rows):
+    policy = served_policy(fold_in_half_life_us=float(3 * DAY), repeats=Repeats(0.7, float(5 * DAY)))
+    served = served_model(policy=policy)
+
+    short = chosen(served, *rows)
+    # An item that nobody knows is hidden: the general rule has to look at everything, and nothing changes.
+    general = chosen(served, *rows, (10**6, 1.0, 1.0, 1))
+
+    assert short.events == general.events
+    for name in ("items", "weights", "counts"):
+        assert getattr(short, name).tobytes() == getattr(general, name).tobytes()
