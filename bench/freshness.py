@@ -103,6 +103,8 @@ def run(chosen: argparse.Namespace, folder: Path) -> Iterator[str]:
         "LIKEWISE_DATABASE_URL": chosen.database_url,
         "LIKEWISE_MODEL_DIR": str(folder / "models"),
         "LIKEWISE_TRAINER": "external",
+        # Whether an item is still listed tells only where nobody's own items come back.
+        "LIKEWISE_REPEATS": "exclude",
     }
 
     def likewise(*arguments: str) -> None:
@@ -133,7 +135,7 @@ def run(chosen: argparse.Namespace, folder: Path) -> Iterator[str]:
         ]
         started = time.perf_counter()
         importing = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-m", "app.cli", "import", str(more)],
+            [sys.executable, "-m", "app.cli", "import", "--on-error", "skip", str(more)],
             env=environ,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

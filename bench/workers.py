@@ -29,7 +29,7 @@ def ask(running: Running, prepared: Prepared) -> None:
     def one(number: int) -> None:
         user = number * 7_919 % prepared.sizes.users + 1
         url = f"http://127.0.0.1:{running.target.port}/users/{USER_PREFIX}{user}/recommendations"
-        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {prepared.key}"})  # noqa: S310 - ours
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {prepared.key}"})
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - http on this machine
             answer.read()
 
@@ -50,7 +50,9 @@ def lines(prepared: Prepared, folder: Path, *, workers: int) -> Iterator[str]:
     with server(command, lists, core=None, log=folder / f"{workers}.log", environ=environ) as running:
         ask(running, prepared)
         parent = running.process.pid
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii").split()
+        # Each is the child of the thread that started it.
+        tasks = Path(f"/proc/{parent}/task").glob("*/children")
+        children = [child for task in tasks for child in task.read_text(encoding="ascii").split()]
         held = [memory_of(process) for process in (parent, *map(int, children))]
     resident = ", ".join(f"{rss:.0f}" for rss, _ in held)
     parts = ", ".join(f"{pss:.0f}" for _, pss in held)

@@ -15,7 +15,7 @@ from model.item_table import ItemTable, Restriction
 # Beyond so many, what came since becomes a table too: a record in memory takes about a kilobyte.
 MOST_SINCE = 20_000
 # Names that were looked up are kept, some two hundred bytes each: most lists show the same items.
-MOST_NAMES = 16_384
+MOST_NAMES = 4_096
 
 
 @dataclass(frozen=True, slots=True)

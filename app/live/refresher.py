@@ -20,7 +20,7 @@ from app.live.held import Base
 from app.live.history import History
 from app.live.live_model import ActiveModel, LiveModel
 from app.snapshots import SnapshotStore
-from app.threads import give_way
+from app.threads import giving_way
 from model.served import ServedModel
 from model.snapshot import SnapshotError
 
@@ -32,6 +32,8 @@ _RETRY_SECONDS = 1.0
 _SNAPSHOT_RETRY_SECONDS = 10.0
 # Fresh popularity is made again after so many times the time that it took.
 _FRESH_EVERY = 20
+# Where it takes longer than this, the feed is followed meanwhile.
+_LONG_SECONDS = 0.05
 
 
 class Refresher:
@@ -70,6 +72,9 @@ class Refresher:
         self._refused: _Refused | None = None
         self._freshened: tuple[int, ...] = ()
         self._fresh_again_at = 0.0
+        self._fresh_took = 0.0
+        self._freshener: threading.Thread | None = None
+        self._swapping = threading.Lock()
         self.problem: str | None = "not read yet"
         self.feed_read_at: float | None = None
 
@@ -81,8 +86,9 @@ class Refresher:
     def stop(self) -> None:
         """End the thread; returns when its current poll is over."""
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=30)
+        for thread in (self._thread, self._freshener):
+            if thread is not None and thread.is_alive():
+                thread.join(timeout=30)
 
     async def poll_now(self) -> None:
         """See now what this worker has just committed, without waiting for the next round."""
@@ -99,9 +105,7 @@ class Refresher:
                     self._on_keys(keys.active(connection))
                     self._keys_stale = False
             self.problem = None if active is None else self._adopt_model(active)
-            if at_once:
-                self._fresh_again_at = 0.0
-            self._freshen()
+            self._freshen(at_once=at_once)
 
     def _follow_feed(self) -> None:
         if self._history.watermark == START:
@@ -129,12 +133,12 @@ class Refresher:
             # It was read from the store as it was before it was restored.
             base, batch = Base.none(), read_feed(self._store, START)
         # In a store that was restored, keys of the model in use may belong to others.
-        self._live.swap(None)
+        with self._swapping:
+            self._live.swap(None)
         self._refused = None
         self._history.restart(base, batch)
 
     def _run(self) -> None:
-        give_way()
         wait = self._refresh_seconds
         while not self._stop.wait(wait):
             wait = self._refresh_seconds if self._try_poll() else max(self._refresh_seconds, _RETRY_SECONDS)
@@ -164,7 +168,7 @@ class Refresher:
         if refused is not None and refused.folder == row.folder and time.monotonic() < refused.again_at:
             return refused.reason
         try:
-            served = self._load(row)
+            served = giving_way(lambda: self._load(row))
         except (SnapshotError, OSError) as error:
             # The version that serves stays. Tried again later: a shared folder may only be late.
             if refused is None or refused.folder != row.folder:
@@ -180,25 +184,41 @@ class Refresher:
                 self._history.name_items(items.ids_of(connection, unnamed))
         state = self._freshness_of(row.version)
         candidates = fresh_candidates(served, row.folder, self._history)
-        self._live.swap(ActiveModel(row.version, row.created_us, row.watermark, row.folder, candidates))
-        self._freshened = state
+        with self._swapping:
+            self._live.swap(ActiveModel(row.version, row.created_us, row.watermark, row.folder, candidates))
+            self._freshened = state
         self._history.stop_counting()
         _log.info("model_live", version=row.version, users=len(served.user_keys), items=len(served.item_keys))
         return None
 
-    def _freshen(self) -> None:
+    def _freshen(self, *, at_once: bool) -> None:
         """Let popularity and new items follow what came since, in a twentieth of the time at most."""
         live = self._live.current()
-        started = time.monotonic()
-        if live is None or started < self._fresh_again_at:
+        if live is None or (time.monotonic() < self._fresh_again_at and not at_once):
             return
         state = self._freshness_of(live.version)
         if state == self._freshened:
             return
-        self._live.swap(replace(live, candidates=fresh_candidates(live.served, live.name, self._history)))
-        # What came while it was made is in the next one.
-        self._freshened = state
-        self._fresh_again_at = started + _FRESH_EVERY * (time.monotonic() - started)
+        if at_once or self._fresh_took <= _LONG_SECONDS:
+            self._make_fresh(live, state)
+        elif self._freshener is None or not self._freshener.is_alive():
+            # A million rows since the training take a second: the feed must not wait for that.
+            self._freshener = threading.Thread(
+                target=self._make_fresh, args=(live, state), name="freshener", daemon=True
+            )
+            self._freshener.start()
+
+    def _make_fresh(self, live: ActiveModel, state: tuple[int, ...]) -> None:
+        started = time.monotonic()
+        candidates = fresh_candidates(live.served, live.name, self._history)
+        with self._swapping:
+            # Unless another version, or fresher ones, have come meanwhile.
+            if self._live.current() is live:
+                self._live.swap(replace(live, candidates=candidates))
+                # What came while they were made is in the next ones.
+                self._freshened = state
+        self._fresh_took = time.monotonic() - started
+        self._fresh_again_at = started + _FRESH_EVERY * self._fresh_took
 
     def _freshness_of(self, version: int) -> tuple[int, ...]:
         """What another tuple comes of when candidates made now would be others."""
@@ -229,7 +249,8 @@ class Refresher:
         with self._store.read() as connection:
             # What a restored store has lost is not true any more, whatever has come since: it knows no such version.
             published = models.published(connection, names)
-        newest = self._snapshots.latest_history(self._store.store_id(), published)
+        store_id = self._store.store_id()
+        newest = giving_way(lambda: self._snapshots.latest_history(store_id, published))
         return None if newest is None else Base(*newest)
 
 

@@ -17,7 +17,7 @@ from model.positives import TypeWeights
 from model.user_factors import ChosenItems, UserEvents, UserFactors, as_trained, chosen_items, folded_in
 
 # Users kept at a time, about a kilobyte each; with more, those that came first are made again when they come back.
-MOST_KEPT = 8_192
+MOST_KEPT = 12_288
 
 Numbers = NDArray[np.int64]
 

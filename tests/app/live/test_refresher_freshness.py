@@ -16,6 +16,7 @@ from app.db.items import NewItem
 from app.live.live_model import ActiveModel
 from tests.app.live.replica import BreakingStore, Replica, post
 from tests.app.published import NOW_US, publish_model
+from tests.app.serving import eventually
 
 
 @pytest.fixture
@@ -180,3 +181,31 @@ def test_no_change_is_lost_when_the_store_goes_away_in_the_middle_of_a_later_pol
     cup = replica.history.catalogue.item_key("cup")
     assert replica.history.catalogue.withheld_keys(NOW_US).tolist() == [cup]
     assert replica.history.held.base.name == live(replica).name
+
+
+def test_what_takes_long_is_made_while_the_feed_is_followed(sqlite_store: Store, replica: Replica) -> None:
+    before = listed(replica)
+    replica.refresher._fresh_took = 60.0
+    post(sqlite_store, ("cid", "tea"))
+    let_it_go_on(replica)
+
+    replica.refresher.poll()
+
+    assert eventually(lambda: listed(replica)["tea"] == before["tea"] + 1)
+    # That it was quick is noticed.
+    assert eventually(lambda: replica.refresher._fresh_took < 60.0)
+    replica.refresher.stop()
+
+
+def test_candidates_that_are_ready_too_late_are_thrown_away(sqlite_store: Store, replica: Replica) -> None:
+    late, state = live(replica), (0, 0, 1)
+    post(sqlite_store, ("cid", "tea"))
+    let_it_go_on(replica)
+    replica.refresher.poll()
+    fresh = live(replica)
+    assert fresh is not late
+
+    replica.refresher._make_fresh(late, state)
+
+    assert live(replica) is fresh
+    assert replica.refresher._freshened != state
