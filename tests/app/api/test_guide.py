@@ -30,5 +30,5 @@ def run(service: Running, words: list[str]) -> int:
 
 def test_the_commands_of_the_guide_work_in_their_order(service: Running) -> None:
     made = commands()
-    assert len(made) == 5
-    assert [run(service, words) for words in made] == [201, 200, 200, 200, 204]
+    assert len(made) == 7
+    assert [run(service, words) for words in made] == [201, 200, 200, 200, 204, 200, 200]
