@@ -174,7 +174,7 @@ def test_an_upload_that_does_not_end_is_a_503_when_the_draining_is_over_and_noth
     assert impatient.ends() == 0
     log = impatient.log.read_text()
     assert "Traceback" not in log
-    assert [json.loads(line)["status"] for line in log.splitlines() if '"path": "/interactions"' in line] == [503]
+    assert [json.loads(line)["status"] for line in log.splitlines() if '"path":"/interactions"' in line] == [503]
     with closing(sqlite3.connect(tmp_path / "likewise.db")) as store:
         assert store.execute("SELECT count(*) FROM interactions").fetchall() == [(0,)]
 

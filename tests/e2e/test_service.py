@@ -108,6 +108,10 @@ def items(answer: httpx.Response) -> list[tuple[str, float]]:
     return [(entry["item_id"], entry["score"]) for entry in answer.json()["items"]]
 
 
+def popularity(http: httpx.Client) -> list[tuple[str, float]]:
+    return items(http.get("/popular?limit=100"))
+
+
 @pytest.mark.slow
 def test_interactions_become_personal_lists_that_survive_a_kill(service: Service) -> None:
     service.start()
@@ -138,9 +142,18 @@ def test_interactions_become_personal_lists_that_survive_a_kill(service: Service
     assert first not in dict(items(http.get("/users/a1/recommendations?limit=100")))
 
     users = [f"{group}{n}" for group in "ab" for n in range(USERS_PER_GROUP)] + ["nobody"]
-    lists = {user: items(http.get(f"/users/{user}/recommendations?limit=100")) for user in users}
+
+    def lists_of_all() -> dict[str, list[tuple[str, float]]]:
+        return {user: items(http.get(f"/users/{user}/recommendations?limit=100")) for user in users}
+
+    # Popularity, which is everybody's, follows the interaction within the refresh: from then on nothing moves.
+    before = popularity(http)
+    assert http.post("/interactions", json={"user_id": "a2", "item_id": first}).status_code == 201
+    eventually(lambda: True if popularity(http) != before else None, what="popularity that follows", seconds=5)
+    time.sleep(1)
+    lists = lists_of_all()
     assert service.signal(signal.SIGKILL) == -signal.SIGKILL
     service.start()
-    assert {user: items(http.get(f"/users/{user}/recommendations?limit=100")) for user in users} == lists
+    assert lists_of_all() == lists
 
     assert service.signal(signal.SIGTERM) == 0
