@@ -101,8 +101,10 @@ class FoldIn:
         """
         shares = (weights / weights.sum()).astype(np.float32)
         matrix, offset = self._of_size(len(items))
-        vector = (shares @ item_vectors[items]) @ matrix + offset
-        length = float(np.sqrt(vector @ vector))
+        # Not by BLAS, whose sums may depend on where in memory the numbers lie: a restart must give the same bits.
+        mean = np.einsum("n,nd->d", shares, item_vectors[items])
+        vector = np.einsum("d,de->e", mean, matrix) + offset
+        length = float(np.sqrt(np.einsum("d,d->", vector, vector)))
         if length <= SHORTEST:
             return np.zeros_like(vector)
         found: NDArray[np.float32] = vector * np.float32(self.length / length)

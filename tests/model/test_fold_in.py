@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model import Interactions
-from model.fold_in import FoldInSettings, growth, item_means, learnt_map
+from model.fold_in import FoldIn, FoldInSettings, growth, item_means, learnt_map
 from model.user_items import UserItems
 
 USERS, ITEMS, DIMENSIONS = 40, 30, 5
@@ -176,3 +176,26 @@ def test_settings_outside_their_limits_are_refused(settings, problem):
     histories, items = world()
     with pytest.raises(ValueError, match=problem):
         learnt_map(settings, items, histories, user_vectors=np.ones((USERS, DIMENSIONS), np.float32))
+
+
+def test_a_vector_has_the_same_bits_wherever_in_memory_the_numbers_lie() -> None:
+    generator = np.random.default_rng(3)
+    matrices = generator.standard_normal((1, 64, 64)).astype(np.float32)
+    offsets = generator.standard_normal((1, 64)).astype(np.float32)
+    vectors = generator.standard_normal((50, 64)).astype(np.float32)
+
+    def moved(array: np.ndarray, by: int) -> np.ndarray:
+        memory = np.empty(array.nbytes + 64, dtype=np.uint8)[by : by + array.nbytes]
+        found = memory.view(array.dtype).reshape(array.shape)
+        found[...] = array
+        return found
+
+    items, weights = np.arange(0, 50, 3), generator.uniform(1, 2, 17)
+    found = {
+        FoldIn(moved(matrices, by), moved(offsets, by), 2.0, None)
+        .user_vector(moved(vectors, by), items, moved(weights, by // 8 * 8))
+        .tobytes()
+        for by in range(0, 64, 4)
+    }
+
+    assert len(found) == 1
