@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 _PAUSE_SECONDS = 0.0002
 # Of the processor's time, where all of it is wanted, such a thread gets about a tenth.
-_NICE = int(os.environ.get("XNICE", "10"))
+_NICE = 10
 
 
 def give_way() -> None:
