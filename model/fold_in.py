@@ -39,7 +39,7 @@ class FoldInSettings(NamedTuple):
             up; `affine`, another map for each size of history, comes nearest to the vectors that a training gave.
         shrinkage: of `whitened`: this times the mean variance of a direction is added to each.
         half_life: age against the user's newest item at which an item says half as much, in the unit of the
-            timestamps; None: all alike.
+            timestamps, with a floor (`model.user_items.LEAST_SHARE`); None: all alike.
     """
 
     kind: Kind = "mean"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from model.policy import group_of_one
 from model.positives import TypeWeights, speaking
 from model.served import ServedModel
-from model.user_items import damped
+from model.user_items import damped, share_left
 
 _NO_NUMBERS: NDArray[np.int64] = np.empty(0, dtype=np.int64)
 _NO_SCORES: NDArray[np.float32] = np.empty(0, dtype=np.float32)
@@ -139,7 +139,7 @@ def _known(numbers: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[
 def _decay(served: ServedModel, last_us: NDArray[np.int64]) -> NDArray[np.float64] | float:
     """What is left of items chosen last at these moments, shape (n,), against the newest one."""
     half_life = served.policy.fold_in_half_life_us
-    return 1.0 if half_life is None else np.exp2((last_us - last_us.max()) / half_life)
+    return 1.0 if half_life is None else share_left(last_us.max() - last_us, half_life)
 
 
 def _counts(served: ServedModel, times_us: NDArray[np.int64], now_us: float) -> NDArray[np.float64]:

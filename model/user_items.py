@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from model.interactions import Interactions, checked_times, checked_weights
 
 _LOG_2 = float(np.log(2))
+# An item never says less than this share of what it said when it was the newest. Without, who comes back after years
+# would be known by the first click alone.
+LEAST_SHARE = 2.0**-7
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,16 +67,23 @@ class UserItems:
         return UserItems(indptr, self.items[places], self.weights[places], self.times[places])
 
     def decayed(self, half_life: float | None) -> NDArray[np.float64]:
-        """Weights, halved with every half-life by which an entry is older than its user's newest, shape (P,).
+        """Weights times what is left of each entry at its age, shape (P,).
 
-        So they depend on nothing but the user's own history: no clock, nobody else's newest interaction.
+        Age is counted against the user's newest entry, so that nothing but the own history matters: no clock, nobody
+        else's newest interaction.
         """
         if half_life is None or not len(self.items):
             return self.weights
         filled = self.indptr[:-1] < self.indptr[1:]
         newest = np.zeros(len(self))
         newest[filled] = np.maximum.reduceat(self.times, self.indptr[:-1][filled])
-        return self.weights * np.exp2((self.times - np.repeat(newest, self.sizes)) / half_life)
+        return self.weights * share_left(np.repeat(newest, self.sizes) - self.times, half_life)
+
+
+def share_left(ages: NDArray[Any], half_life: float) -> NDArray[np.float64]:
+    """What is left of items of a history at these ages, 0 or more: half with every half-life, down to LEAST_SHARE."""
+    found: NDArray[np.float64] = np.maximum(np.exp2(-ages / half_life), LEAST_SHARE)
+    return found
 
 
 def damped(weights: NDArray[Any]) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from model.policy import Repeats, group_of
 from model.positives import TypeWeights
 from model.user_factors import UserEvents, as_trained, chosen_items, folded_in
+from model.user_items import LEAST_SHARE
 from tests.model.small_models import NOW_US, served_model, served_policy
 
 DAY = 86_400_000_000
@@ -63,6 +64,14 @@ def test_age_counts_back_from_the_users_own_newest_item():
 
     assert found.weights.tolist() == pytest.approx([0.5, 1.0, 0.25 * math.log2(3)])
     assert chosen(served, (1, 111), (3, 110), (5, 112), (5, 120)).weights.tolist() == found.weights.tolist()
+
+
+def test_what_a_user_did_years_ago_still_counts_beside_a_click_of_today():
+    served = served_model(policy=served_policy(fold_in_half_life_us=float(DAY)))
+
+    found = chosen(served, (1, 0), (3, 10_000))
+
+    assert found.weights.tolist() == [1.0, LEAST_SHARE]
 
 
 def test_own_counts_age_from_the_moment_of_the_version():

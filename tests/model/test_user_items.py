@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from model import Interactions
-from model.user_items import UserItems, own_counts
+from model.user_items import LEAST_SHARE, UserItems, own_counts
 
 
 @pytest.fixture
@@ -37,6 +37,16 @@ def test_weights_halve_with_the_age_against_the_users_own_newest_entry(interacti
 
     # The only item of user 0 is its newest, though ten older than that of user 2.
     assert decayed.tolist() == [2.0, 3.0 / 4, 1.0]
+
+
+def test_an_entry_of_any_age_still_says_something():
+    # The oldest of a history is as far from its newest as somebody who comes back after a year.
+    ages = np.array([0.0, 6.5, 8.0, 400.0])
+    history = UserItems.of(Interactions([0] * 4, [0, 1, 2, 3], timestamps=500.0 - ages))
+
+    decayed = history.decayed(1.0)
+
+    assert decayed.tolist() == pytest.approx([1.0, 2**-6.5, LEAST_SHARE, LEAST_SHARE])
 
 
 def test_some_users_are_taken_in_the_order_given(interactions):
