@@ -158,9 +158,14 @@ def folded_in(served: ServedModel, chosen: ChosenItems) -> UserFactors:
 
 
 def as_trained(served: ServedModel, number: int, chosen: ChosenItems | None) -> UserFactors:
-    """The factors of a user whose history is the one of the training; `chosen` matters where items come back."""
-    # A copy: whoever keeps a user must not keep the arrays of a version that is over.
-    return _factors(served, chosen, served.user_vectors[number].copy(), int(served.user_groups[number]))
+    """The factors of a user whose history is the one of the training.
+
+    Args:
+        chosen: whose items have a part of their own in the scores, where the policy says so; None for no such part, and
+            the vector is the version's own then: whoever keeps it keeps the version's arrays.
+    """
+    vector = served.user_vectors[number]
+    return _factors(served, chosen, vector if chosen is None else vector.copy(), int(served.user_groups[number]))
 
 
 def _factors(served: ServedModel, chosen: ChosenItems | None, vector: NDArray[np.float32], group: int) -> UserFactors:

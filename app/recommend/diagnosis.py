@@ -28,7 +28,7 @@ def diagnosis(
         interactions_used: how many interactions shaped the user's vector.
     """
     candidates = model.candidates
-    personal = user is not None and user.factors is not None
+    personal = user is not None and user.personal
     total = candidates.num_scored if personal else len(candidates)
     source, reason, sentence = _why(user, interactions_used)
     filters = counted(total, among, parts)
@@ -64,7 +64,7 @@ def diagnosis_before_model(chosen: Chosen, *, known: bool, seen_left_out: bool) 
 def _why(user: KnownUser | None, used: int) -> tuple[Source, str, str]:
     if user is None:
         return "popular", "unknown_user", "Nothing is known of this user, so the list is what is popular lately."
-    if user.factors is None:
+    if not user.personal:
         if not user.events:
             return "popular", "no_interactions", "Nothing of what this user did is left, so the list is popular lately."
         return (

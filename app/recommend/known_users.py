@@ -14,10 +14,12 @@ from app.live.history import History
 from app.live.live_model import ActiveModel
 from app.recommend.lists import SessionEvent
 from model.positives import TypeWeights
+from model.served import ServedModel
 from model.user_factors import ChosenItems, UserEvents, UserFactors, as_trained, chosen_items, folded_in
 
-# Users kept at a time, about a kilobyte each; with more, those that came first are made again when they come back.
-MOST_KEPT = 12_288
+# Users kept at a time, half a kilobyte each or, folded in, a whole one; with more, those that came first are made again
+# when they come back.
+MOST_KEPT = 24_576
 
 Numbers = NDArray[np.int64]
 
@@ -25,29 +27,44 @@ Numbers = NDArray[np.int64]
 class KnownUser:
     """A user as one version sees them.
 
+    Args:
+        number: the user's row in the version, whose arrays are not kept here, where it has the user as trained.
+        factors: of anybody else; None where no item of the version is among what the user chose.
     Attributes:
         key: the store's; None for a visitor of whom nothing is stored.
-        factors: None where no item of the version is among what the user chose.
         source: whether anything that the training did not know shaped the vector.
         events: how many there are.
         chosen: what shaped it, of a visitor.
         seen_keys: of a visitor, the items seen and those hidden, int64.
     """
 
-    __slots__ = ("_events", "_made_of", "_seen", "chosen", "events", "factors", "key", "seen_keys", "source")
+    __slots__ = (
+        "_events",
+        "_factors",
+        "_made_of",
+        "_number",
+        "_seen",
+        "chosen",
+        "events",
+        "key",
+        "seen_keys",
+        "source",
+    )
 
     def __init__(
         self,
         key: int | None,
-        factors: UserFactors | None,
         source: Literal["model", "fold_in"],
         *,
         events: int,
+        number: int | None = None,
+        factors: UserFactors | None = None,
         chosen: ChosenItems | None = None,
         seen_keys: tuple[Numbers, Numbers] | None = None,
         made_of: tuple[int, int, int, float] = (-1, -1, -1, 0.0),
     ) -> None:
-        self.key, self.factors, self.source, self.events = key, factors, source, events
+        self.key, self.source, self.events = key, source, events
+        self._number, self._factors = number, factors
         self.chosen, self.seen_keys = chosen, seen_keys
         # The version, what was held, how many later rows of the user, and the moment that repeats count back from.
         self._made_of = made_of
@@ -55,6 +72,15 @@ class KnownUser:
         self._seen: tuple[int, bool, Numbers] | None = None
         # What the user did, until it has been looked at once more.
         self._events: UserEvents | None = None
+
+    @property
+    def personal(self) -> bool:
+        """Whether there is a vector."""
+        return self._number is not None or self._factors is not None
+
+    def factors(self, served: ServedModel) -> UserFactors | None:
+        """What scores need of the user, by the version that the user was made for."""
+        return self._factors if self._number is None else as_trained(served, self._number, None)
 
 
 class KnownUsers:
@@ -64,6 +90,8 @@ class KnownUsers:
         self._history = history
         self._most_kept = most_kept
         self._kept: dict[int, KnownUser] = {}
+        # One for all who have the same.
+        self._made_last = (-1, -1, -1, 0.0)
         self._lock = threading.Lock()
 
     def get(self, user_key: int, model: ActiveModel) -> KnownUser:
@@ -78,6 +106,9 @@ class KnownUsers:
         kept = self._kept.get(user_key)
         if kept is not None and kept._made_of == made_of:
             return kept
+        if made_of == (last := self._made_last):
+            made_of = last
+        self._made_last = made_of
         made = self._make(user_key, held, model, made_of)
         with self._lock:
             self._kept.pop(user_key, None)
@@ -134,13 +165,14 @@ class KnownUsers:
         # Where some were deleted their number alone does not tell.
         later = count > trained_on or _came_later(user_key, held, model)
         source: Literal["model", "fold_in"] = "fold_in" if later else "model"
-        if number is not None and count == trained_on and not later and user_key not in held.replaced:
-            chosen = None if served.policy.repeats is None else self._chosen(events, model)
-            factors: UserFactors | None = as_trained(served, number, chosen)
-        else:
-            chosen = self._chosen(events, model)
+        factors = None
+        if number is None or count != trained_on or later or user_key in held.replaced:
+            number, chosen = None, self._chosen(events, model)
             factors = folded_in(served, chosen) if chosen.events else None
-        made = KnownUser(user_key, factors, source, events=count, made_of=made_of)
+        elif served.policy.repeats is not None:
+            factors = as_trained(served, number, self._chosen(events, model))
+            number = None
+        made = KnownUser(user_key, source, events=count, number=number, factors=factors, made_of=made_of)
         made._events = events
         return made
 
@@ -174,4 +206,4 @@ def visitor(model: ActiveModel, session: Sequence[SessionEvent], *, history: His
     seen = [key for key, event in rows if history.rule.sees(event.event_type)]
     hidden = [key for key, event in rows if event.event_type in history.rule.hidden_types]
     seen_keys = (np.array(seen, dtype=np.int64), np.array(hidden, dtype=np.int64))
-    return KnownUser(None, factors, "fold_in", events=len(rows), chosen=chosen, seen_keys=seen_keys)
+    return KnownUser(None, "fold_in", events=len(rows), factors=factors, chosen=chosen, seen_keys=seen_keys)

@@ -12,7 +12,6 @@ from app.live.history import History
 from app.live.live_model import ActiveModel
 from app.recommend.explained import explained
 from app.recommend.filters import most_per_category
-from app.recommend.known_users import KnownUser
 from app.recommend.lists import ItemSource, Ranked, RankedItem, Source, Wanted
 from model import queries
 from model.queries import Query
@@ -27,7 +26,6 @@ class Prepared(NamedTuple):
     """A list that only has to be ranked: everything that was looked up for it, at one moment and for one version.
 
     Attributes:
-        user: None for a list that is the same for everybody.
         own: numbers of the user's items that the list may hold.
         to: the item whose neighbours are asked for.
         chosen: what shaped the user's vector, where the list is to be explained by it.
@@ -37,7 +35,6 @@ class Prepared(NamedTuple):
     query: Query
     wanted: Wanted
     source: Source
-    user: KnownUser | None = None
     own: Collection[int] = ()
     to: int | None = None
     chosen: ChosenItems | None = None
@@ -118,15 +115,15 @@ class Ranking:
 
     def _explained(self, prepared: Prepared, ranked: Ranked) -> Ranked:
         """The list with the shares that its user's items have in each score."""
-        user, model, catalogue = prepared.user, prepared.model, self._history.catalogue
-        if user is None or user.factors is None or prepared.chosen is None:
+        factors, model, catalogue = prepared.query.user, prepared.model, self._history.catalogue
+        if factors is None or prepared.chosen is None:
             items = [replace(item, because=(), because_remainder=item.score) for item in ranked.items]
             return Ranked(ranked.model_version, ranked.source, items)
         numbers = model.candidates.numbers(catalogue.item_keys([item.item_id for item in ranked.items]))
         because = explained(
             model.candidates,
             catalogue,
-            user.factors,
+            factors,
             prepared.chosen,
             numbers=numbers,
             scores=[item.score for item in ranked.items],

@@ -213,12 +213,12 @@ class Recommender:
                 own = set(self._users.seen(user, model, now_us=now_us, only_hidden=False).tolist())
         if wanted.exclude_items:
             left_out.append(self._filters.excluded(candidates, wanted.exclude_items))
-        factors = None if user is None else user.factors
+        factors = None if user is None else user.factors(model.served)
         k = wanted.limit if wanted.max_per_category is None else wanted.limit * MORE_FOR_CATEGORIES
         query = Query(factors, k, _joined(left_out), self._filters.among(candidates, wanted), withheld)
         source = _source(user) if to is None else "model"
         chosen = self._users.chosen(user, model) if wanted.explain and user is not None else None
-        return Prepared(model, query, wanted, source, user, own, to, chosen)
+        return Prepared(model, query, wanted, source, own, to, chosen)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -267,13 +267,13 @@ def _joined(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
 
 
 def _source(user: KnownUser | None) -> Source:
-    return "popular" if user is None or user.factors is None else user.source
+    return "popular" if user is None or not user.personal else user.source
 
 
 def _scores(model: ActiveModel, user: KnownUser | None, numbers: NDArray[np.int64]) -> list[float | None]:
     """Scores of items, shape (n,), for a user, or by popularity; None where there is none."""
     candidates = model.candidates
-    factors = None if user is None else user.factors
+    factors = None if user is None else user.factors(model.served)
     has_one = (numbers >= 0) & (numbers < (len(candidates) if factors is None else candidates.num_scored))
     known = numbers[has_one]
     values = candidates.popular_scores[known] if factors is None else candidates.scores(factors, known)
