@@ -86,6 +86,8 @@ class StringTable:
             wrong = wanted.min() if wanted.min() < 0 else wanted.max()
             raise IndexError(f"number {wrong} is outside 0..{len(self) - 1}")
         blob = self._bytes
+        if not len(blob):
+            return [""] * len(wanted)
         bounds = zip(self._offsets[wanted].tolist(), self._offsets[wanted + 1].tolist(), strict=True)
         return [str(blob[start:stop], "utf-8") if start < stop else "" for start, stop in bounds]
 
