@@ -1,7 +1,8 @@
 """Lists a second over HTTP and how long they take, beside FastAPI alone and beside the endpoint one would write first.
 
     python -m bench.serving [--items 2000 100000] [--users 20000] [--dim 64] [--history 20] [--limit 10]
-                            [--rounds 5] [--seconds 4] [--connections 16] [--folded-in] [--swaps N] [--keep]
+                            [--beta BETA] [--rounds 5] [--seconds 4] [--connections 16] [--folded-in] [--swaps N]
+                            [--keep]
 
 Starts `likewise serve` (with a key, and with its log in a file) and the two apps of `bench.serving_rivals`, all on one
 core and with one thread of BLAS, and asks them in turns from another: `wrk` for the most they can answer (a closed
@@ -134,7 +135,7 @@ def _row(rounds: Sequence[Figures]) -> str:
 def run(chosen: argparse.Namespace, items: int, folder: Path) -> Iterator[str]:
     """Everything about one number of items, line by line."""
     cores = Cores(chosen.server_core, chosen.load_core)
-    sizes = Sizes(items=items, users=chosen.users, dimensions=chosen.dim, history=chosen.history)
+    sizes = Sizes(items, users=chosen.users, dimensions=chosen.dim, history=chosen.history, beta=chosen.beta)
     prepared = prepare(folder, sizes, seed=chosen.seed)
     name, manifest_sha256 = save_version(prepared, 1)
     version = publish(prepared, name, manifest_sha256)
@@ -223,6 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--history", type=int, default=20, help="items of each user")
+    parser.add_argument("--beta", type=float, help="weight of popularity in all scores; default: as trainings begin")
     parser.add_argument("--limit", type=int, default=10, help="items of a list")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4, help="of each load")

@@ -22,12 +22,14 @@ from app.training.dataset import read_events
 from app.training.history import build_histories
 from model.histories import Histories
 from model.policy import GROUPS, group_of
+from model.policy_choice import USUAL_BETAS
 from model.served import ServedModel, ServedPolicy
 
 USER_PREFIX, ITEM_PREFIX = "user-", "item-"
 EVENT_TYPE = "click"
 # As the recipe trains: items of length 1, users of 1 over the temperature.
 USER_LENGTH = 5.0
+POPULARITY_MEDIAN, POPULARITY_SPREAD = 1.6, 1.2
 ROWS_AT_ONCE = 100_000
 MOST_AT_ONCE = 10_000
 HISTORY_DAYS = 30
@@ -36,12 +38,18 @@ LEASE_US = 600 * 1_000_000
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large a store is; `history`: interactions of each user."""
+    """How large a store is, and how much popularity says in its versions.
+
+    Attributes:
+        history: interactions of each user.
+        beta: weight of the logarithm of popularity for everybody; None for the usual ones of a training.
+    """
 
     items: int
     users: int
     dimensions: int
     history: int
+    beta: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,21 +110,26 @@ def prepare(folder: Path, sizes: Sizes, *, seed: int) -> Prepared:
 def random_model(sizes: Sizes, *, now_us: int, seed: int) -> ServedModel:
     """A version of random numbers for all users and items, the keys 1 and up, each user with the history of `sizes`.
 
-    Users have the length that the recipe's temperature gives them and items the length 1, so scores spread by about
-    USER_LENGTH / sqrt(D); a history is folded in by its mean.
+    Users have the length that the recipe's temperature gives them and items the length 1, so personal scores spread by
+    about USER_LENGTH / sqrt(D); a history is folded in by its mean. Popularity is as skewed as that of the data sets in
+    docs/benchmarks.md: half of the items have less than POPULARITY_MEDIAN, a hundredth of them sixteen times that.
     """
     random = np.random.default_rng(seed)
     history_sizes = np.full(sizes.users, sizes.history)
+    popularity = random.lognormal(np.log(POPULARITY_MEDIAN), POPULARITY_SPREAD, size=sizes.items)
+    # Any order of the keys, and the most popular ones first, as a training stores them.
+    item_keys = random.permutation(sizes.items) + 1
     return ServedModel(
         user_keys=np.arange(1, sizes.users + 1),
-        item_keys=np.arange(1, sizes.items + 1),
+        item_keys=item_keys,
+        items_by_key=np.argsort(item_keys),
         user_vectors=_vectors(random, sizes.users, sizes.dimensions, length=USER_LENGTH),
         user_groups=group_of(history_sizes),
         history_sizes=history_sizes.astype(np.int32),
         item_vectors=_vectors(random, sizes.items, sizes.dimensions, length=1.0),
         item_biases=random.normal(scale=0.1, size=sizes.items).astype(np.float32),
-        popularity=random.exponential(scale=10.0, size=sizes.items),
-        betas=np.linspace(0.5, 0.2, len(GROUPS)),
+        popularity=-np.sort(-popularity),
+        betas=np.array(USUAL_BETAS if sizes.beta is None else [sizes.beta] * len(GROUPS)),
         fold_in_matrices=np.eye(sizes.dimensions, dtype=np.float32),
         fold_in_offsets=np.zeros((1, sizes.dimensions), dtype=np.float32),
         policy=ServedPolicy(

@@ -5,14 +5,14 @@
 A version's items keep their numbers 0..I-1. New items follow: those with a place among the version's vectors, then
 those of which nothing is known yet; the latter have a popularity and no personal score.
 
-Letters used for shapes: I items of the version, M new items, K places, D dimensions, G groups, B users, W columns of a
-product, n items of a call.
+Letters used for shapes: I items of the version, M new items, K places, D dimensions, G groups, S steps of items,
+B users, W columns of a product, n items of a call.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from model import policy
 from model.new_items import NewItems
-from model.products import padded_width, products
+from model.products import padded_width, products, step_maxima
 from model.ranking import BLOCK_ROWS, exact_scores, max_norm, one_over_norms, score_error
 from model.served import ServedModel
 from model.user_factors import UserFactors
@@ -52,6 +52,7 @@ class Candidates:
     serial: int = field(init=False, default_factory=itertools.count().__next__)
     _max_norm: float = field(init=False, repr=False)
     _max_prior: float = field(init=False, repr=False)
+    _step_priors: NDArray[np.float32] = field(init=False, repr=False)
     _new_order: NDArray[np.int64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -67,6 +68,7 @@ class Candidates:
             ("popular_scores", popular_scores),
             ("_max_norm", max(served.max_item_norm, max_norm(new.vectors))),
             ("_max_prior", float(np.abs(priors).max(initial=0.0))),
+            ("_step_priors", step_maxima(priors[:, : served.num_items])),
             ("_new_order", np.argsort(new.keys, kind="stable")),
         ):
             object.__setattr__(self, name, value)
@@ -135,13 +137,17 @@ class Candidates:
         return scores
 
     def parts(
-        self, vectors_BD: NDArray[np.float32], groups_B: NDArray[np.integer] | None
+        self,
+        vectors_BD: NDArray[np.float32],
+        groups_B: NDArray[np.integer] | None,
+        within_reach: Callable[[], NDArray[np.bool_]] | None = None,
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """<x, q> + prior of all items with a personal score, as `model.products.products` gives them.
+        """<x, q> + prior of the items with a personal score, as `model.products.products` gives them.
 
         Args:
             vectors_BD: x, float32, shape (B, D).
             groups_B: g, shape (B,); None for no priors.
+            within_reach: which steps of the version's items are still worth it, shape (S,), by `limits`; None for all.
         Yields: first item and scores, float32, shape (n, W); the W - B last columns are nobody's
             (`model.products.padded_width`).
         """
@@ -153,13 +159,38 @@ class Candidates:
         if groups_B is not None:
             priors, groups_W = self.priors, np.zeros(width, dtype=groups_B.dtype)
             groups_W[: len(groups_B)] = groups_B
-        yield from products(served.item_vectors, vectors_WD, served.scratch, priors_GI=priors, groups_B=groups_W)
+        yield from products(
+            served.item_vectors,
+            vectors_WD,
+            served.scratch,
+            priors_GI=priors,
+            groups_B=groups_W,
+            within_reach=within_reach,
+        )
         if len(new.places):
             first = served.num_items
             scores = (new.vectors @ vectors_WD.T)[new.places]
             if groups_W is not None:
                 scores += self.priors[groups_W, first:].T
             yield first, scores
+
+    def limits(
+        self, vectors_BD: NDArray[np.float32], groups_B: NDArray[np.integer], *, max_own: float
+    ) -> NDArray[np.float64]:
+        """What no score of `parts` exceeds in a step of the version's items, with own parts up to `max_own` added.
+
+        <x, q> <= |x| |q| (Cauchy-Schwarz): where popularity says much, most items are out of reach of most users.
+
+        Args:
+            vectors_BD: x, float32, shape (B, D).
+            groups_B: g, shape (B,).
+        Returns: float64, shape (B, S).  Source: LEMP (Teflioudi, Gemulla and Mykytiuk 2015).
+        """
+        vectors = vectors_BD.astype(np.float64)
+        norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+        largest = norms * self.served.max_item_norm * (1 + 1e-6) + max_own + self.error(max_own=max_own)
+        found: NDArray[np.float64] = largest[:, np.newaxis] + self._step_priors[groups_B]
+        return found
 
     def error(self, *, max_own: float) -> float:
         """How far scores of `parts`, with own parts up to `max_own` added, may be from the exact ones."""

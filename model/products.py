@@ -1,23 +1,29 @@
 """The scores of all items for some users as a matrix product, part by part.
 
 A part stays in the cache until it has been looked through: the items are all that is read from memory, once for all
-users.
+users. Steps of items that are out of everybody's reach are left out.
 
-Letters used for shapes: I items, D dimensions, B users, G groups, n items of a part.
+Letters used for shapes: I items, D dimensions, B users, G groups, S steps, n items of a part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Scores of a part, two megabytes: with less, BLAS prepares itself too often; with more, they leave the cache.
-SCORES_OF_A_PART = 2**19
+# Scores of a part, four megabytes: with less, BLAS prepares itself too often; with more, they leave the cache.
+SCORES_OF_A_PART = 2**20
+# Items that are left out or looked through together.
+ITEMS_OF_A_STEP = 2_048
+# Steps of the first part, which tells what is within reach, and how many times as many the next ones may have.
+FIRST_STEPS, MORE_STEPS = 2, 4
 # Priors that are added at a time, while they are in the first caches.
 PRIORS_AT_ONCE = 2**16
+# How many columns a product has, where these are enough.
+WIDTHS = (1, 2, 4, 8, 16, 20, 24, 32)
 # As many as are in use at a time: the event loop's, and one of a thread.
 MOST_FREE = 2
 
@@ -25,9 +31,10 @@ MOST_FREE = 2
 def padded_width(num_users: int) -> int:
     """With how many columns, no fewer than the users, BLAS multiplies fastest.
 
-    Its kernels take 4, 8 or 16 columns at a time, and what is left over by fewer: 15 take up to twice as long as 16.
+    Its kernels take 4, 8 or 16 columns at a time, and what is left over by fewer: 15 take up to twice as long as 16,
+    and 31 half as long again as 32.
     """
-    return next((width for width in (1, 2, 4, 8, 16) if width >= num_users), num_users)
+    return next((width for width in WIDTHS if width >= num_users), num_users)
 
 
 class Scratch:
@@ -59,6 +66,7 @@ def products(
     *,
     priors_GI: NDArray[np.float32] | None = None,
     groups_B: NDArray[np.integer] | None = None,
+    within_reach: Callable[[], NDArray[np.bool_]] | None = None,
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Parts of <q_i, x_b> + priors[group of b, i], each with the number of its first item.
 
@@ -71,19 +79,39 @@ def products(
         vectors_BD: float32, shape (B, D), B at least 1.
         priors_GI: float32, finite, shape (G, I) or longer; None for nothing.
         groups_B: shape (B,).
+        within_reach: asked before each part, which steps of ITEMS_OF_A_STEP items are still worth it, shape (S,); None
+            for all.
     Yields: first item and float32, shape (n, B), to be used, and maybe changed, before the next one is asked for.
     """
     num_items, num_users = len(item_vectors), len(vectors_BD)
-    at_once = max(1, SCORES_OF_A_PART // num_users)
+    at_once = max(FIRST_STEPS * ITEMS_OF_A_STEP, SCORES_OF_A_PART // num_users)
     vectors_DB = np.ascontiguousarray(vectors_BD.T)
+    whole = ((first, first + at_once) for first in range(0, num_items, at_once))
     with scratch.rows(min(at_once, num_items), num_users) as scores:
-        for first in range(0, num_items, at_once):
-            items = slice(first, min(first + at_once, num_items))
+        for first, last in whole if within_reach is None else _stretches(at_once, within_reach):
+            items = slice(first, min(last, num_items))
             part = scores[: items.stop - first]
             np.matmul(item_vectors[items], vectors_DB, out=part)
             if priors_GI is not None and groups_B is not None:
                 _add_priors(part, priors_GI[:, items], groups_B)
             yield first, part
+
+
+def _stretches(at_once: int, within_reach: Callable[[], NDArray[np.bool_]]) -> Iterator[tuple[int, int]]:
+    """First items of parts, and what they end before: steps within reach that lie side by side, few at first."""
+    step, most = 0, FIRST_STEPS
+    while (ahead := within_reach()[step:]).any():
+        step += int(ahead.argmax())
+        ahead = ahead[int(ahead.argmax()) :]
+        count = min(most, len(ahead) if ahead.all() else int(ahead.argmin()))
+        yield step * ITEMS_OF_A_STEP, (step + count) * ITEMS_OF_A_STEP
+        step, most = step + count, min(MORE_STEPS * most, at_once // ITEMS_OF_A_STEP)
+
+
+def step_maxima(priors_GI: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The largest prior of each step of items, float32, shape (G, S)."""
+    starts = np.arange(0, priors_GI.shape[1], ITEMS_OF_A_STEP)
+    return np.maximum.reduceat(priors_GI, starts, axis=1) if len(starts) else priors_GI
 
 
 def _add_priors(part: NDArray[np.float32], priors_Gn: NDArray[np.float32], groups_B: NDArray[np.integer]) -> None:

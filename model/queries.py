@@ -171,7 +171,8 @@ def best_of_many(
 
     shortlist = _shortlist(k, len(vectors_BD), candidates.error(max_own=0.0))
     left_out = LeftOut(*_by_item(*excluded), withheld)
-    for first, scores in candidates.parts(vectors_BD, groups_B):
+    limits = candidates.limits(vectors_BD, groups_B, max_own=0.0)
+    for first, scores in candidates.parts(vectors_BD, groups_B, lambda: shortlist.within_reach(limits)):
         left_out.mark(first, scores)
         shortlist.add(first, scores)
     return shortlist.best(exact)
@@ -204,10 +205,11 @@ def _best_of_all(candidates: Candidates, queries: Sequence[Query]) -> list[Best]
     """Of queries that want as many items, and have the same items withheld."""
     users = [query.user for query in queries if query.user is not None]
     vectors_BD, groups_B = np.array([user.vector for user in users]), np.array([user.group for user in users])
-    error = candidates.error(max_own=max(user.max_own for user in users))
-    shortlist = _shortlist(queries[0].k, len(users), error)
+    max_own = max(user.max_own for user in users)
+    shortlist = _shortlist(queries[0].k, len(users), candidates.error(max_own=max_own))
     own, left_out = OwnParts.of(users), LeftOut.of(queries)
-    for first, scores in candidates.parts(vectors_BD, groups_B):
+    limits = candidates.limits(vectors_BD, groups_B, max_own=max_own)
+    for first, scores in candidates.parts(vectors_BD, groups_B, lambda: shortlist.within_reach(limits)):
         own.add(first, scores)
         left_out.mark(first, scores)
         shortlist.add(first, scores)

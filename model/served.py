@@ -80,7 +80,9 @@ class ServedModel:
 
     Args:
         user_keys: the store's keys of the users, strictly ascending, int64, shape (U,).
-        item_keys: the store's keys of the items, strictly ascending, int64, shape (I,).
+        item_keys: the store's keys of the items, each once, int64, shape (I,). Their order is that of the item numbers;
+            lists take the less time the better it is an order of falling popularity (`model.candidates`).
+        items_by_key: the item numbers in the order of ascending keys, int64, shape (I,).
         user_vectors: x, folded in from what the training knew, float32, shape (U, D).
         user_groups: g, which of the betas a user has, uint8, shape (U,).
         history_sizes: how many interactions of a user the training knew, int32, shape (U,).
@@ -102,6 +104,7 @@ class ServedModel:
 
     user_keys: NDArray[np.int64]
     item_keys: NDArray[np.int64]
+    items_by_key: NDArray[np.int64]
     user_vectors: NDArray[np.float32]
     user_groups: NDArray[np.uint8]
     history_sizes: NDArray[np.int32]
@@ -188,13 +191,14 @@ class ServedModel:
         """The rows of items, int64, shape of item_keys; -1 where this version does not know the item."""
         if not self.num_items:
             return np.full(len(item_keys), -1, dtype=np.int64)
-        places = self.item_keys.searchsorted(item_keys)
+        places = self.item_keys.searchsorted(item_keys, sorter=self.items_by_key)
         if len(places) and places.max() == self.num_items:
             places = np.minimum(places, self.num_items - 1)
-        wrong = self.item_keys[places] != item_keys
+        numbers = self.items_by_key[places]
+        wrong = self.item_keys[numbers] != item_keys
         if wrong.any():
-            places[wrong] = -1
-        return places
+            numbers[wrong] = -1
+        return numbers
 
     def _check_shapes(self) -> None:
         for name, (dtype, dimensions) in ARRAY_DTYPES.items():
@@ -211,10 +215,9 @@ class ServedModel:
             raise ValueError(
                 f"user_vectors have {self.user_vectors.shape[1]} dimensions and item_vectors {self.dimensions}"
             )
-        for name in ("user_keys", "item_keys"):
-            keys = getattr(self, name)
-            if (keys[1:] <= keys[:-1]).any():
-                raise ValueError(f"{name} must be strictly ascending")
+        if (self.user_keys[1:] <= self.user_keys[:-1]).any():
+            raise ValueError("user_keys must be strictly ascending")
+        self._check_items_by_key()
         if not (self.popularity >= 0).all():
             raise ValueError("popularity must be 0 or more")
         self._check_fold_in()
@@ -224,6 +227,14 @@ class ServedModel:
             raise ValueError("history_sizes must be 0 or more")
         if (self.user_groups >= len(self.betas)).any():
             raise ValueError(f"user_groups has a group {self.user_groups.max()}, and there are {len(self.betas)} betas")
+
+    def _check_items_by_key(self) -> None:
+        order = self.items_by_key
+        if len(order) and (order.min() < 0 or order.max() >= self.num_items):
+            raise ValueError(f"items_by_key holds a number outside 0..{self.num_items - 1}")
+        keys = self.item_keys[order]
+        if (keys[1:] <= keys[:-1]).any():
+            raise ValueError("items_by_key must lead through item_keys in ascending order, each of them once")
 
     def _check_fold_in(self) -> None:
         terms = len(self.fold_in_offsets)
@@ -238,6 +249,7 @@ class ServedModel:
 ARRAY_DTYPES: Mapping[str, tuple[type[np.generic], int]] = {
     "user_keys": (np.int64, 1),
     "item_keys": (np.int64, 1),
+    "items_by_key": (np.int64, 1),
     "user_vectors": (np.float32, 2),
     "user_groups": (np.uint8, 1),
     "history_sizes": (np.int32, 1),
@@ -249,4 +261,4 @@ ARRAY_DTYPES: Mapping[str, tuple[type[np.generic], int]] = {
     "fold_in_offsets": (np.float32, 2),
 }
 USER_ARRAYS = ("user_vectors", "user_groups", "history_sizes")
-ITEM_ARRAYS = ("item_vectors", "item_biases", "popularity")
+ITEM_ARRAYS = ("items_by_key", "item_vectors", "item_biases", "popularity")

@@ -3,7 +3,7 @@
 What comes out is the same as if the exact scores of all items were sorted. An approximate score rules an item out when
 k others are better by more than twice the rounding error; the few that are left are scored exactly.
 
-Letters used for shapes: B users, W columns, n items of a part, C blocks of it, R items of a block.
+Letters used for shapes: B users, W columns, S steps of items, n items of a part, C blocks of it, R items of a block.
 """
 
 from __future__ import annotations
@@ -72,6 +72,15 @@ class Shortlist:
     def __len__(self) -> int:
         """How many there are, of all users together."""
         return self._count
+
+    def within_reach(self, limits_BS: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which steps of items may still hold one that is kept, shape (S,).
+
+        Args:
+            limits_BS: what no approximate score of a user exceeds in a step, shape (B, S).
+        """
+        reached_BS = limits_BS >= self._cutoffs_W[: self._num_users, np.newaxis]
+        return np.asarray(reached_BS.any(axis=0))
 
     def add(self, first: int, scores_nW: NDArray[np.float32]) -> None:
         """Look through a part: the scores of items `first`, `first` + 1, ..., or EXCLUDED; contiguous, shape (n, W)."""

@@ -86,13 +86,14 @@ def chosen_items(served: ServedModel, events: UserEvents, *, types: TypeWeights,
     Args:
         now_us: the moment that `counts` count back from.
     """
-    order = events.item_keys.argsort()
-    keys = events.item_keys[order]
-    if _hides_something(types, events) or (keys[1:] == keys[:-1]).any():
+    numbers = served.item_numbers(events.item_keys)
+    order = numbers.argsort()
+    numbers = numbers[order]
+    if _hides_something(types, events) or ((numbers[1:] == numbers[:-1]) & (numbers[1:] >= 0)).any():
         return _of_several(served, events, types=types, now_us=now_us)
     # No item twice, and nothing hides: all events speak, each for an item of its own.
     weights = types.factors[events.event_codes[order]] * events.values[order]
-    numbers, times_us = served.item_numbers(keys), events.times_us[order]
+    times_us = events.times_us[order]
     known = _known(numbers, weights)
     if not known.all():
         numbers, times_us, weights = numbers[known], times_us[known], weights[known]

@@ -107,8 +107,9 @@ class Recommender:
         user = self._known(model, user_id)
         if item_ids is None:
             # An item that nothing names any more cannot be told.
-            names = self._history.catalogue.item_ids(model.served.item_keys)
-            numbers = np.array([number for number, name in enumerate(names) if name is not None], dtype=np.int64)
+            by_key = model.served.items_by_key
+            names = self._history.catalogue.item_ids(model.served.item_keys[by_key])
+            numbers = by_key[[name is not None for name in names]]
             item_ids = [name for name in names if name is not None]
         else:
             numbers = model.candidates.numbers(self._history.catalogue.item_keys(item_ids))

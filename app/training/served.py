@@ -28,15 +28,18 @@ def served_model(
         rows, events: what it was fitted on, and everything that it was taken from.
     """
     fold_in, policy = fitted.fold_in, fitted.policy
+    # The most popular ones first, and among equals the smaller key.
+    order = np.argsort(-fitted.popularity, kind="stable")
     return ServedModel(
         user_keys=numbered.user_keys,
-        item_keys=numbered.item_keys,
+        item_keys=numbered.item_keys[order],
+        items_by_key=np.argsort(order),
         user_vectors=fitted.user_vectors,
         user_groups=fitted.groups,
         history_sizes=_counts(events.user_keys, of=numbered.user_keys),
-        item_vectors=learnt.item_vectors,
-        item_biases=learnt.item_biases,
-        popularity=fitted.popularity,
+        item_vectors=learnt.item_vectors[order],
+        item_biases=learnt.item_biases[order],
+        popularity=fitted.popularity[order],
         betas=np.array(policy.betas),
         fold_in_matrices=fold_in.matrices.reshape(-1, fold_in.matrices.shape[-1]),
         fold_in_offsets=fold_in.offsets,

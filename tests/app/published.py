@@ -34,7 +34,8 @@ def served_model(user_keys: list[int], item_keys: list[int], *, seed: int = 1, *
         "fold_in_offsets": np.zeros((1, 4), dtype=np.float32),
         "policy": served_policy(),
     }
-    return ServedModel(**{**arrays, **changed})
+    arrays |= changed
+    return ServedModel(**{"items_by_key": np.argsort(arrays["item_keys"]), **arrays})
 
 
 def served_policy(**changed: Any) -> ServedPolicy:

@@ -46,7 +46,8 @@ def served_model(*, users=4, items=9, dimensions=3, seed=0, **changed: Any) -> S
         "fold_in_offsets": np.zeros((1, dimensions), dtype=np.float32),
         "policy": served_policy(),
     }
-    return ServedModel(**{**arrays, **changed})
+    arrays |= changed
+    return ServedModel(**{"items_by_key": np.argsort(arrays["item_keys"]), **arrays})
 
 
 def new_items(placed=2, unplaced=2, *, dimensions=3, places=2, seed=0, **changed: Any) -> NewItems:

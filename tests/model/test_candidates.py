@@ -117,6 +117,24 @@ def test_nothing_has_no_scores_and_no_numbers():
     assert candidates.numbers(NOTHING).tolist() == []
 
 
+@pytest.mark.parametrize("step", [1, 7, 2_048])
+def test_no_score_of_a_step_exceeds_its_limit(monkeypatch, step):
+    monkeypatch.setattr("model.products.ITEMS_OF_A_STEP", step)
+    served = served_model(users=30, items=200, dimensions=1)
+    # Of one dimension, so that the product of the norms is reached.
+    candidates = with_new(served, new_items(3, 2, dimensions=1))
+    own = {item: -0.5 if item % 2 else 2.0 for item in range(200)}
+    users = [factors(served, user, own) for user in range(30)]
+    vectors_BD, groups_B = np.array([user.vector for user in users]), np.array([user.group for user in users])
+
+    limits_BS = candidates.limits(vectors_BD, groups_B, max_own=2.0)
+
+    scores_BI = np.array([candidates.scores(user, np.arange(200)) for user in users])
+    starts = np.arange(0, 200, step)
+    assert limits_BS.shape == (30, len(starts))
+    assert (np.maximum.reduceat(scores_BI, starts, axis=1) <= limits_BS).all()
+
+
 def test_longer_vectors_and_own_parts_allow_more_error():
     lengths = (np.full((9, 3), length, dtype=np.float32) for length in (1, 10))
     short, long = (Candidates.as_trained(served_model(item_vectors=vectors)) for vectors in lengths)

@@ -5,7 +5,15 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 
-from model.products import MOST_FREE, SCORES_OF_A_PART, Scratch, padded_width, products
+from model.products import (
+    ITEMS_OF_A_STEP,
+    MOST_FREE,
+    SCORES_OF_A_PART,
+    Scratch,
+    padded_width,
+    products,
+    step_maxima,
+)
 
 
 def whole_numbers(seed, *shape):
@@ -76,6 +84,46 @@ def test_a_prior_comes_through_exactly_beside_larger_ones_of_other_groups():
     assert found.T.tolist() == priors_GI[[0, 1, 0]].tolist()
 
 
+def test_only_steps_within_reach_are_multiplied_the_first_ones_apart(monkeypatch):
+    monkeypatch.setattr("model.products.ITEMS_OF_A_STEP", 10)
+    item_vectors, vectors_BD = whole_numbers(1, 95, 3), whole_numbers(2, 4, 3)
+    asked = [
+        [0, 1, 1, 1, 0, 1, 1, 1, 1, 1],
+        [0, 0, 0, 1, 0, 1, 1, 1, 0, 1],
+        [0, 0, 0, 0, 0, 1, 1, 1, 0, 1],
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+    ]
+    answers = iter(np.array(asked, dtype=np.bool_))
+
+    parts = products(item_vectors, vectors_BD, Scratch(), within_reach=lambda: next(answers))
+
+    for (first, part), (start, stop) in zip(parts, [(10, 30), (30, 40), (50, 80), (90, 95)], strict=True):
+        assert first == start
+        assert np.array_equal(part, item_vectors[start:stop] @ vectors_BD.T)
+    assert next(answers, None) is None
+
+
+@pytest.mark.parametrize("users", [1, 4, 256])
+def test_parts_of_steps_are_no_larger_than_others(users):
+    item_vectors, vectors_BD = whole_numbers(1, 300_000, 1), whole_numbers(2, users, 1)
+    reach = np.ones(-(-300_000 // ITEMS_OF_A_STEP), dtype=np.bool_)
+
+    found = products(item_vectors, vectors_BD, Scratch(), within_reach=lambda: reach)
+
+    assert joined(found).shape == (300_000, users)
+
+
+@pytest.mark.parametrize("items", [1, 9, 10, 11, 30])
+def test_the_largest_prior_of_each_step(monkeypatch, items):
+    monkeypatch.setattr("model.products.ITEMS_OF_A_STEP", 10)
+    priors_GI = whole_numbers(items, 4, items)
+
+    expected = [[row[start : start + 10].max() for start in range(0, items, 10)] for row in priors_GI]
+
+    assert step_maxima(priors_GI).tolist() == expected
+
+
 def test_the_memory_layout_of_the_users_does_not_matter():
     item_vectors, vectors_BD = whole_numbers(1, 30, 4), whole_numbers(2, 6, 4)
 
@@ -96,20 +144,12 @@ def test_a_product_that_nobody_looks_through_to_its_end_gives_its_memory_back():
         assert np.shares_memory(part, again)
 
 
-def test_widths_are_those_that_kernels_take_at_once_and_never_narrower():
-    assert [padded_width(users) for users in (1, 2, 3, 4, 5, 8, 9, 15, 16, 17, 256)] == [
-        1,
-        2,
-        4,
-        4,
-        8,
-        8,
-        16,
-        16,
-        16,
-        17,
-        256,
-    ]
+@pytest.mark.parametrize(
+    ("users", "width"),
+    [(1, 1), (2, 2), (3, 4), (4, 4), (5, 8), (8, 8), (9, 16), (15, 16), (17, 20), (21, 24), (25, 32), (33, 33)],
+)
+def test_widths_are_those_that_kernels_take_at_once_and_never_narrower(users, width):
+    assert padded_width(users) == width
 
 
 def test_memory_in_use_is_nobody_elses():

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.candidates import Candidates
+from model.products import ITEMS_OF_A_STEP
 from model.queries import Query, best, best_of_many, similar
 from tests.model.small_models import NOTHING, bits, factors, full_sort, new_items, served_model, with_new
 
@@ -29,10 +30,20 @@ def check(candidates, query, found):
 
 
 # Vectors out of very few values make many equal and nearly equal scores; the scales make rounding matter.
-@settings(max_examples=200)
-@given(data=st.data(), dimensions=st.sampled_from([1, 2, 7, 16]), scale=st.sampled_from([0.0, 1e-30, 1.0, 1e12]))
-def test_the_best_are_those_of_a_full_exact_sort_whatever_is_left_out(data, dimensions, scale):
-    draw = data.draw
+@settings(max_examples=300)
+@given(
+    data=st.data(),
+    dimensions=st.sampled_from([1, 2, 7, 16]),
+    scale=st.sampled_from([0.0, 1e-30, 1.0, 1e12]),
+    step=st.sampled_from([1, 2, 5, ITEMS_OF_A_STEP]),
+)
+def test_the_best_are_those_of_a_full_exact_sort_whatever_is_left_out(data, dimensions, scale, step):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("model.products.ITEMS_OF_A_STEP", step)
+        any_query_is_as_a_full_sort(data.draw, dimensions, scale)
+
+
+def any_query_is_as_a_full_sort(draw, dimensions, scale):
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     items, placed, unplaced = draw(st.integers(1, 40)), draw(st.integers(0, 4)), draw(st.integers(0, 4))
     values = (np.array([0, 0.1, 0.1, -0.1, 1 / 3], dtype=np.float32) * np.float32(scale)).astype(np.float32)
@@ -42,7 +53,8 @@ def test_the_best_are_those_of_a_full_exact_sort_whatever_is_left_out(data, dime
         user_vectors=generator.choice(values, (4, dimensions)),
         item_vectors=generator.choice(values, (items, dimensions)),
         item_biases=generator.choice(values, items),
-        popularity=generator.integers(0, 2, items).astype(np.float64),
+        popularity=generator.integers(0, 2, items) * draw(st.sampled_from([1.0, 1e4])),
+        betas=np.full(4, draw(st.sampled_from([0.0, 0.3, 3.0, -1.0]))),
     )
     new = new_items(
         placed,
@@ -110,6 +122,86 @@ def test_sums_that_differ_by_order_of_addition_are_ranked_by_the_exact_kernel():
     query = Query(factors(served, 0), 20, NOTHING)
 
     check(candidates, query, best(candidates, [query])[0])
+
+
+def skewed(items, *, order=np.negative, **changed):
+    """A version where popularity says more than any vector can, the most popular items first or in another order."""
+    popularity = np.random.default_rng(7).lognormal(0.5, 1.2, items)
+    return served_model(
+        users=20,
+        items=items,
+        item_biases=np.zeros(items, dtype=np.float32),
+        popularity=popularity[np.argsort(order(popularity))],
+        betas=np.full(4, 30.0),
+        **changed,
+    )
+
+
+@pytest.fixture
+def multiplied(monkeypatch):
+    """How many items each product of vectors, of 3 dimensions, was made of."""
+    counts = []
+
+    class Counting:
+        def __getattr__(self, name):
+            return getattr(np, name)
+
+        @staticmethod
+        def matmul(items, users, out):
+            if items.shape[1] == 3:  # the others are priors
+                counts.append(len(items))
+            return np.matmul(items, users, out=out)
+
+    monkeypatch.setattr("model.products.np", Counting())
+    return counts
+
+
+ANY_ORDER = np.random.default_rng(3).permutation
+
+
+@pytest.mark.parametrize("order", [np.negative, np.positive, lambda popularity: ANY_ORDER(len(popularity))])
+def test_lists_are_exact_in_whatever_order_the_items_are(order):
+    candidates = Candidates.as_trained(skewed(20_000, order=order))
+    generator = np.random.default_rng(2)
+    every = generator.permutation(20_000)
+    queries = [
+        Query(
+            factors(candidates.served, user, {int(every[user]): 300.0} if user % 3 == 0 else None), 10, every[:left_out]
+        )
+        for user, left_out in enumerate([0, 5, 100, 15_000, 19_995, 20_000])
+    ]
+
+    for query, found in zip(queries, best(candidates, queries), strict=True):
+        check(candidates, query, found)
+
+
+def test_items_that_are_out_of_reach_are_not_multiplied(multiplied):
+    candidates = Candidates.as_trained(skewed(100_000))
+
+    best(candidates, [Query(factors(candidates.served, user), 10, NOTHING) for user in range(20)])
+
+    assert multiplied == [2 * ITEMS_OF_A_STEP]
+
+
+def test_when_the_popular_ones_are_left_out_the_others_come_within_reach(multiplied):
+    candidates = Candidates.as_trained(skewed(100_000))
+    query = Query(factors(candidates.served, 0), 10, np.arange(50_000))
+
+    check(candidates, query, best(candidates, [query])[0])
+
+    assert 50_000 < sum(multiplied) < 90_000
+
+
+def test_an_item_that_became_popular_since_the_training_is_within_reach(multiplied):
+    served = skewed(100_000)
+    popularity = served.popularity.copy()
+    popularity[77_777] = 1e6
+    candidates = Candidates(served, popularity, served.policy.popularity_now_us, new_items(0, 0))
+    query = Query(factors(served, 0), 10, NOTHING)
+
+    check(candidates, query, best(candidates, [query])[0])
+
+    assert multiplied == [2 * ITEMS_OF_A_STEP, ITEMS_OF_A_STEP]
 
 
 def test_equal_scores_are_ranked_by_item_number():

@@ -30,6 +30,14 @@ def test_users_and_items_are_found_by_key():
     assert model.item_numbers(NOTHING).tolist() == []
 
 
+def test_items_are_found_by_key_in_whatever_order_they_are():
+    keys = np.array([30, 10, 50, 20])
+
+    model = served_model(items=4, item_keys=keys)
+
+    assert model.item_numbers(np.array([10, 20, 30, 50, 0, 40, 60])).tolist() == [1, 3, 0, 2, -1, -1, -1]
+
+
 def test_a_model_of_nothing_finds_nothing():
     model = served_model(users=0, items=0)
 
@@ -86,7 +94,12 @@ def test_the_largest_norm_of_a_user_holds_for_users_who_will_be_folded_in():
     [
         ({"user_keys": np.array([1, 2, 2, 3])}, "user_keys must be strictly ascending"),
         ({"user_keys": np.array([1, 2, 3, 4], dtype=np.int32)}, "user_keys must be"),
-        ({"item_keys": np.arange(9)[::-1]}, "item_keys must be strictly ascending"),
+        ({"item_keys": np.array([1, 2, 3, 4, 5, 6, 7, 8, 8])}, "items_by_key must lead through item_keys"),
+        ({"items_by_key": np.arange(9)[::-1]}, "items_by_key must lead through item_keys"),
+        ({"items_by_key": np.zeros(9, dtype=np.int64)}, "items_by_key must lead through item_keys"),
+        ({"items_by_key": np.arange(9) - 1}, r"items_by_key holds a number outside 0\.\.8"),
+        ({"items_by_key": np.arange(9) + 1}, r"items_by_key holds a number outside 0\.\.8"),
+        ({"items_by_key": np.arange(8)}, "items_by_key has 8 rows"),
         ({"user_vectors": np.zeros((4, 3))}, "user_vectors must be float32"),
         ({"user_vectors": np.zeros((5, 3), dtype=np.float32)}, "user_vectors has 5 rows"),
         ({"user_vectors": np.zeros((4, 2), dtype=np.float32)}, "user_vectors have 2 dimensions"),

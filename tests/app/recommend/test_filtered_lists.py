@@ -14,6 +14,7 @@ from app.db.items import ItemRecord
 from app.live.seen import SeenRule
 from app.recommend import Ranked, Wanted
 from model.policy import Repeats
+from model.products import ITEMS_OF_A_STEP
 from tests.app.recommend.worlds import DAY_US, NOW_US, TRAINED_US, Event, World, item_id, item_key, record, user_id
 
 USERS = 6
@@ -61,6 +62,7 @@ def random_world(items: int, random: np.random.Generator) -> World:
     )
     # Of few different vectors: many items have the same score.
     vectors = random.integers(-1, 2, size=(items, WIDTH)).astype(np.float32)
+    popularity = random.integers(0, random.choice([3, 300]), items).astype(np.float64)
     world = World(
         random_events(int(random.integers(1, 40)), range(1, USERS + 1), items, random, at=TRAINED_US),
         items=items,
@@ -68,9 +70,12 @@ def random_world(items: int, random: np.random.Generator) -> World:
         rule=rule,
         repeats_included=[None, True, False][random.integers(3)],
         policy={"repeats": Repeats(1.0, 5.0 * DAY_US) if random.random() < 0.5 else None},
+        # In an order of their own, and the most popular ones first, as those of a training, or not.
+        item_keys=random.permutation(items) + 1,
+        popularity=-np.sort(-popularity) if random.random() < 0.7 else popularity,
+        betas=np.full(4, random.choice([0.0, 0.5, 3.0])),
         item_vectors=vectors,
         item_biases=random.integers(0, 2, items).astype(np.float32),
-        popularity=random.integers(0, 3, items).astype(np.float64),
         fold_in_matrices=np.eye(WIDTH, dtype=np.float32),
         fold_in_offsets=np.zeros((1, WIDTH), dtype=np.float32),
     )
@@ -160,6 +165,12 @@ def check(world: World, user_keys: Sequence[int], wanted: Wanted, lists: Sequenc
 
 def compare(items: int, seed: int, *, lists: int) -> None:
     random = np.random.default_rng(seed)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("model.products.ITEMS_OF_A_STEP", int(random.choice([1, 7, ITEMS_OF_A_STEP])))
+        compare_all(items, random, lists=lists)
+
+
+def compare_all(items: int, random: np.random.Generator, *, lists: int) -> None:
     world = random_world(items, random)
     user_keys = [*range(1, USERS + 1), *NEWCOMERS, 99]
     for _ in range(lists):

@@ -44,7 +44,7 @@ def version(rows: Sequence[StoredInteraction], *, items: int, rule: SeenRule, **
         "user_groups": np.empty(0, dtype=np.uint8),
         "history_sizes": np.empty(0, dtype=np.int32),
     }
-    served = ServedModel(**arrays, **nobody)
+    served = ServedModel(**arrays, **nobody, items_by_key=np.argsort(arrays["item_keys"]))
     users = _users(served, rows, EventTypes(rule))
     return replace(served, **{**users, **{name: value for name, value in changed.items() if name not in arrays}})
 

@@ -74,7 +74,8 @@ def of_user(events: Events, user_key: int) -> UserEvents:
 @pytest.mark.parametrize("name", POLICIES)
 def test_the_version_gives_the_scores_that_the_policy_was_judged_by(name: str) -> None:
     served, fitted, events = trained(POLICIES[name])
-    candidates, every = Candidates.as_trained(served), np.arange(served.num_items)
+    # The training numbered the items by key.
+    candidates, every = Candidates.as_trained(served), served.items_by_key
     types = TypeWeights.of(TYPES, served.policy.event_weights)
     for number, key in enumerate(served.user_keys.tolist()):
         chosen = chosen_items(served, of_user(events, key), types=types, now_us=candidates.now_us)
@@ -99,6 +100,14 @@ def test_a_users_history_counts_what_says_nothing_for_an_item_too() -> None:
     assert len(rows) < len(events)
     for key, size in zip(served.user_keys.tolist(), served.history_sizes.tolist(), strict=True):
         assert size == np.count_nonzero(events.user_keys == key)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_the_most_popular_items_come_first(name: str) -> None:
+    served = trained(POLICIES[name]).served
+    by_hand = sorted(zip((-served.popularity).tolist(), served.item_keys.tolist(), strict=True))
+    assert served.item_keys.tolist() == [key for _, key in by_hand]
+    assert len(set(served.popularity.tolist())) > 3
 
 
 def test_who_only_dislikes_is_no_user_of_the_version() -> None:
