@@ -83,7 +83,7 @@ class SnapshotStore:
         snapshot_folder = self.folder("model", folder)
         snapshot = load_snapshot(snapshot_folder, kind="model", store_id=store_id, verify=verify, pause=self._pause)
         try:
-            return ServedModel.from_arrays(snapshot.arrays, snapshot.facts), snapshot
+            return ServedModel.from_arrays(snapshot.arrays, snapshot.facts, pause=self._pause), snapshot
         except ValueError as error:
             raise SnapshotError(snapshot_folder, "arrays", str(error)) from error
 

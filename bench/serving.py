@@ -1,8 +1,8 @@
 """Lists a second over HTTP and how long they take, beside FastAPI alone and beside the endpoint one would write first.
 
     python -m bench.serving [--items 2000 100000] [--users 20000] [--dim 64] [--history 20] [--limit 10]
-                            [--beta BETA] [--rounds 5] [--seconds 4] [--connections 16] [--folded-in] [--swaps N]
-                            [--keep]
+                            [--beta BETA] [--rounds 5] [--seconds 4] [--connections 16] [--rate RATE] [--folded-in]
+                            [--swaps N] [--keep]
 
 Starts `likewise serve` (with a key, and with its log in a file) and the two apps of `bench.serving_rivals`, all on one
 core and with one thread of BLAS, and asks them in turns from another: `wrk` for the most they can answer (a closed
@@ -157,8 +157,8 @@ def run(chosen: argparse.Namespace, items: int, folder: Path) -> Iterator[str]:
                 folder=folder,
             )
 
-        def plan(rate: float, seed: int) -> OpenPlan:
-            connections = chosen.open_connections
+        def plan(most_of_all: float, seed: int) -> OpenPlan:
+            rate, connections = chosen.rate or most_of_all / 2, chosen.open_connections
             return OpenPlan(running[OURS].target, rate, chosen.seconds, connections, seed, poisson=chosen.poisson)
 
         for label in closed:
@@ -167,7 +167,7 @@ def run(chosen: argparse.Namespace, items: int, folder: Path) -> Iterator[str]:
         for number in range(1, chosen.rounds + 1):
             for label, rounds in closed.items():
                 rounds.append(most(label, chosen.seconds, number))
-            opened.append(open_loop(plan(closed[OURS][-1].rate / 2, number), core=cores.load))
+            opened.append(open_loop(plan(closed[OURS][-1].rate, number), core=cores.load))
         yield from closed_lines(closed)
         yield ""
         yield from open_lines(opened)
@@ -186,9 +186,9 @@ def run(chosen: argparse.Namespace, items: int, folder: Path) -> Iterator[str]:
         if chosen.swaps:
             yield ""
             others = _other_work(running, cores)
-            half = plan(median(figures.rate for figures in closed[OURS]) / 2, 0)
+            planned = plan(median(figures.rate for figures in closed[OURS]), 0)
             yield from swap(
-                prepared, half, current=version, swaps=chosen.swaps, interval=chosen.swap_seconds, core=cores.load
+                prepared, planned, current=version, swaps=chosen.swaps, interval=chosen.swap_seconds, core=cores.load
             ).lines()
             yield _other_work_line(others)
             yield memory_line(running[OURS].process, arrays)
@@ -229,6 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4, help="of each load")
     parser.add_argument("--connections", type=int, default=16, help="of the closed loop")
+    parser.add_argument("--rate", type=float, help="of the open loop, a second; default: half of the closed loop's")
     parser.add_argument("--open-connections", type=int, default=64, help="of the open loop")
     parser.add_argument("--poisson", action="store_true", help="the open loop asks at random times, not evenly")
     parser.add_argument("--folded-in", action="store_true", help="also when each user did something since the training")

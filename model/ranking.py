@@ -9,12 +9,16 @@ Letters used for shapes: D dimensions, n pairs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 FLOAT32_UNIT_ROUNDOFF = 2.0**-24
 # Rows gathered at once: bounds the memory of scoring a million pairs without slowing it down.
 BLOCK_ROWS = 16_384
+# Norms are taken of so many rows at a time: their float64 copies stay in the cache, and are not asked of the system.
+NORM_ROWS = 1_024
 # A shorter vector has no direction.
 SHORTEST = 1e-12
 # A product below the normal range loses up to this much more, or all of itself where tiny numbers are flushed to zero.
@@ -61,11 +65,17 @@ def score_error(*, dimensions: int, user_norm: float, max_item_norm: float, max_
     return 2 * (one_sum + additions) * (1 + 1e-6)
 
 
-def max_norm(vectors: NDArray[np.float32]) -> float:
-    """Largest Euclidean norm of the rows, in float64 and in blocks; NaN or infinite if a value is."""
+def max_norm(vectors: NDArray[np.float32], pause: Callable[[], object] = lambda: None) -> float:
+    """Largest Euclidean norm of the rows, in float64 and in blocks; NaN or infinite if a value is.
+
+    Args:
+        pause: called after every BLOCK_ROWS rows, for whoever has to let others run in between.
+    """
     largest = 0.0
-    for start in range(0, len(vectors), BLOCK_ROWS):
-        block = vectors[start : start + BLOCK_ROWS].astype(np.float64)
+    for start in range(0, len(vectors), NORM_ROWS):
+        if start and start % BLOCK_ROWS == 0:
+            pause()
+        block = vectors[start : start + NORM_ROWS].astype(np.float64)
         # Not max(): it would drop a NaN.
         largest = float(np.maximum(largest, np.einsum("ij,ij->i", block, block).max()))
     return float(np.sqrt(largest))
@@ -74,8 +84,8 @@ def max_norm(vectors: NDArray[np.float32]) -> float:
 def one_over_norms(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """1 / the Euclidean norm of each row, by float64 and in blocks; 0 for one too short to have a direction."""
     found = np.empty(len(vectors), dtype=np.float32)
-    for start in range(0, len(vectors), BLOCK_ROWS):
-        block = vectors[start : start + BLOCK_ROWS].astype(np.float64)
+    for start in range(0, len(vectors), NORM_ROWS):
+        block = vectors[start : start + NORM_ROWS].astype(np.float64)
         norms = np.sqrt(np.einsum("ij,ij->i", block, block))
-        found[start : start + BLOCK_ROWS] = np.where(norms > SHORTEST, 1 / np.maximum(norms, SHORTEST), 0.0)
+        found[start : start + NORM_ROWS] = np.where(norms > SHORTEST, 1 / np.maximum(norms, SHORTEST), 0.0)
     return found

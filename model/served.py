@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -93,6 +93,7 @@ class ServedModel:
         fold_in_matrices: A_p one below the other, float32, shape (P * D, D).
         fold_in_offsets: a_p, float32, shape (P, D).
         policy: the rest.
+        pause: see `model.ranking.max_norm`.
     Attributes:
         fold_in: the map from histories to vectors.
         max_item_norm, max_user_norm: the largest Euclidean norms of an item's vector, and of one of a user, folded in
@@ -115,17 +116,18 @@ class ServedModel:
     fold_in_matrices: NDArray[np.float32]
     fold_in_offsets: NDArray[np.float32]
     policy: ServedPolicy
+    pause: InitVar[Callable[[], object]] = lambda: None
     fold_in: FoldIn = field(init=False, repr=False)
     max_item_norm: float = field(init=False, repr=False)
     max_user_norm: float = field(init=False, repr=False)
     scratch: Scratch = field(init=False, repr=False, default_factory=Scratch)
     serial: int = field(init=False, repr=False, default_factory=itertools.count().__next__)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, pause: Callable[[], object]) -> None:
         self._check_shapes()
-        max_item_norm = max_norm(self.item_vectors)
+        max_item_norm = max_norm(self.item_vectors, pause)
         # What a map gives has its length but for rounding.
-        max_user_norm = max(max_norm(self.user_vectors), self.policy.fold_in_length) * (1 + 1e-5)
+        max_user_norm = max(max_norm(self.user_vectors, pause), self.policy.fold_in_length) * (1 + 1e-5)
         with np.errstate(over="ignore", invalid="ignore"):  # reported below, in words
             # Popularity grows with what comes; 40 more than its logarithm is beyond any number of interactions.
             log_popularity = float(np.log1p(self.popularity).max(initial=0.0)) + 40
@@ -144,13 +146,19 @@ class ServedModel:
         object.__setattr__(self, "max_user_norm", max_user_norm)
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> ServedModel:
+    def from_arrays(
+        cls,
+        arrays: Mapping[str, NDArray[Any]],
+        facts: Mapping[str, Any],
+        *,
+        pause: Callable[[], object] = lambda: None,
+    ) -> ServedModel:
         """The model whose `arrays()` and `facts()` these are; nothing is copied. Raises ValueError naming the fault."""
         missing = [name for name in ARRAY_DTYPES if name not in arrays]
         if missing:
             raise ValueError(f"missing arrays: {', '.join(missing)}")
         policy = ServedPolicy.from_facts(facts.get("policy"))
-        return cls(**{name: arrays[name] for name in ARRAY_DTYPES}, policy=policy)
+        return cls(**{name: arrays[name] for name in ARRAY_DTYPES}, policy=policy, pause=pause)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays to be stored, by name."""
@@ -173,6 +181,11 @@ class ServedModel:
         return int(self.item_vectors.shape[1])
 
     @cached_property
+    def sorted_item_keys(self) -> NDArray[np.int64]:
+        """The store's keys of the items, ascending, int64, shape (I,)."""
+        return self.item_keys[self.items_by_key]
+
+    @cached_property
     def one_over_norms(self) -> NDArray[np.float32]:
         """1 / |q|, 0 where it has no direction, float32, shape (I,)."""
         return one_over_norms(self.item_vectors)
@@ -191,11 +204,11 @@ class ServedModel:
         """The rows of items, int64, shape of item_keys; -1 where this version does not know the item."""
         if not self.num_items:
             return np.full(len(item_keys), -1, dtype=np.int64)
-        places = self.item_keys.searchsorted(item_keys, sorter=self.items_by_key)
+        places = self.sorted_item_keys.searchsorted(item_keys)
         if len(places) and places.max() == self.num_items:
             places = np.minimum(places, self.num_items - 1)
         numbers = self.items_by_key[places]
-        wrong = self.item_keys[numbers] != item_keys
+        wrong = self.sorted_item_keys[places] != item_keys
         if wrong.any():
             numbers[wrong] = -1
         return numbers
@@ -217,7 +230,11 @@ class ServedModel:
             )
         if (self.user_keys[1:] <= self.user_keys[:-1]).any():
             raise ValueError("user_keys must be strictly ascending")
-        self._check_items_by_key()
+        order = self.items_by_key
+        if len(order) and (order.min() < 0 or order.max() >= self.num_items):
+            raise ValueError(f"items_by_key holds a number outside 0..{self.num_items - 1}")
+        if (self.sorted_item_keys[1:] <= self.sorted_item_keys[:-1]).any():
+            raise ValueError("items_by_key must lead through item_keys in ascending order, each of them once")
         if not (self.popularity >= 0).all():
             raise ValueError("popularity must be 0 or more")
         self._check_fold_in()
@@ -227,14 +244,6 @@ class ServedModel:
             raise ValueError("history_sizes must be 0 or more")
         if (self.user_groups >= len(self.betas)).any():
             raise ValueError(f"user_groups has a group {self.user_groups.max()}, and there are {len(self.betas)} betas")
-
-    def _check_items_by_key(self) -> None:
-        order = self.items_by_key
-        if len(order) and (order.min() < 0 or order.max() >= self.num_items):
-            raise ValueError(f"items_by_key holds a number outside 0..{self.num_items - 1}")
-        keys = self.item_keys[order]
-        if (keys[1:] <= keys[:-1]).any():
-            raise ValueError("items_by_key must lead through item_keys in ascending order, each of them once")
 
     def _check_fold_in(self) -> None:
         terms = len(self.fold_in_offsets)

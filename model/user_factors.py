@@ -161,12 +161,12 @@ def folded_in(served: ServedModel, chosen: ChosenItems) -> UserFactors:
 def as_trained(served: ServedModel, number: int, chosen: ChosenItems | None) -> UserFactors:
     """The factors of a user whose history is the one of the training.
 
+    The vector is the version's own: whoever keeps it keeps the version's arrays.
+
     Args:
-        chosen: whose items have a part of their own in the scores, where the policy says so; None for no such part, and
-            the vector is the version's own then: whoever keeps it keeps the version's arrays.
+        chosen: whose items have a part of their own in the scores, where the policy says so; None for no such part.
     """
-    vector = served.user_vectors[number]
-    return _factors(served, chosen, vector if chosen is None else vector.copy(), int(served.user_groups[number]))
+    return _factors(served, chosen, served.user_vectors[number], int(served.user_groups[number]))
 
 
 def _factors(served: ServedModel, chosen: ChosenItems | None, vector: NDArray[np.float32], group: int) -> UserFactors:

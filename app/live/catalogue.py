@@ -286,6 +286,8 @@ def _without(keys: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.i
     """Those of some keys that are not among others, which ascend: a tenth of the time that np.setdiff1d takes."""
     if not len(others):
         return keys
+    if np.array_equal(keys, others):  # a version that knows all items of the table, as most do
+        return keys[:0]
     left: NDArray[np.int64] = keys[others[np.minimum(others.searchsorted(keys), len(others) - 1)] != keys]
     return left
 

@@ -55,7 +55,7 @@ def fresh_candidates(served: ServedModel, name: str, history: History) -> Candid
     continues = held.base.name == name
     now_us = _now_us(served, rows, others=len(held.base_table) if continues else None)
     half_life = served.policy.popularity_half_life_us
-    new_keys = history.catalogue.keys_beyond(served.item_keys[served.items_by_key])
+    new_keys = history.catalogue.keys_beyond(served.sorted_item_keys)
     numbers = served.item_numbers(rows.item_keys)
     known = numbers >= 0
 

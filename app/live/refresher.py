@@ -178,12 +178,12 @@ class Refresher:
             return str(error)
         self._refused = None
         self._adopt_newer_base()
-        if unnamed := self._history.catalogue.unnamed(served.item_keys):
+        if unnamed := giving_way(lambda: self._history.catalogue.unnamed(served.item_keys)):
             # The history that was written with this model is damaged or gone: the store still knows the names.
             with self._store.read() as connection:
                 self._history.name_items(items.ids_of(connection, unnamed))
         state = self._freshness_of(row.version)
-        candidates = fresh_candidates(served, row.folder, self._history)
+        candidates = giving_way(lambda: fresh_candidates(served, row.folder, self._history))
         with self._swapping:
             self._live.swap(ActiveModel(row.version, row.created_us, row.watermark, row.folder, candidates))
             self._freshened = state

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from app.live.held import Held
@@ -17,19 +18,27 @@ from model.positives import TypeWeights
 from model.served import ServedModel
 from model.user_factors import ChosenItems, UserEvents, UserFactors, as_trained, chosen_items, folded_in
 
-# Users kept at a time, half a kilobyte each or, folded in, a whole one; with more, those that came first are made again
-# when they come back.
+# Users kept at a time, half a kilobyte each as trained, and more than one where they are folded in or items come back;
+# with more, those that came first are made again when they come back.
 MOST_KEPT = 24_576
 
 Numbers = NDArray[np.int64]
 
 
-class KnownUser:
+class _Seen(Struct, frozen=True, gc=False):
+    """Numbers of items that are kept out of a list: for which candidates, and whether only of those hidden."""
+
+    serial: int
+    only_hidden: bool
+    numbers: Numbers
+
+
+class KnownUser(Struct, gc=False):
     """A user as one version sees them.
 
-    Args:
-        number: the user's row in the version, whose arrays are not kept here, where it has the user as trained.
-        factors: of anybody else; None where no item of the version is among what the user chose.
+    Thousands come with each version, and hold nothing that leads back to them: the garbage collector, which would hold
+    up every request for some ten milliseconds, need not know them.
+
     Attributes:
         key: the store's; None for a visitor of whom nothing is stored.
         source: whether anything that the training did not know shaped the vector.
@@ -38,40 +47,20 @@ class KnownUser:
         seen_keys: of a visitor, the items seen and those hidden, int64.
     """
 
-    __slots__ = (
-        "_events",
-        "_factors",
-        "_made_of",
-        "_number",
-        "_seen",
-        "chosen",
-        "events",
-        "key",
-        "seen_keys",
-        "source",
-    )
-
-    def __init__(
-        self,
-        key: int | None,
-        source: Literal["model", "fold_in"],
-        *,
-        events: int,
-        number: int | None = None,
-        factors: UserFactors | None = None,
-        chosen: ChosenItems | None = None,
-        seen_keys: tuple[Numbers, Numbers] | None = None,
-        made_of: tuple[int, int, int, float] = (-1, -1, -1, 0.0),
-    ) -> None:
-        self.key, self.source, self.events = key, source, events
-        self._number, self._factors = number, factors
-        self.chosen, self.seen_keys = chosen, seen_keys
-        # The version, what was held, how many later rows of the user, and the moment that repeats count back from.
-        self._made_of = made_of
-        # For which candidates and which question, and the numbers.
-        self._seen: tuple[int, bool, Numbers] | None = None
-        # What the user did, until it has been looked at once more.
-        self._events: UserEvents | None = None
+    key: int | None
+    source: Literal["model", "fold_in"]
+    events: int
+    # The row in the version, whose arrays are not kept here, of a user as trained.
+    _number: int | None = None
+    # Of anybody else; None where no item of the version is among what the user chose.
+    _factors: UserFactors | None = None
+    chosen: ChosenItems | None = None
+    seen_keys: tuple[Numbers, Numbers] | None = None
+    # The version, what was held, how many later rows of the user, and the moment that repeats count back from.
+    _made_of: tuple[int, int, int, float] = (-1, -1, -1, 0.0)
+    _seen: _Seen | None = None
+    # What the user did, until it has been looked at once more.
+    _events: UserEvents | None = None
 
     @property
     def personal(self) -> bool:
@@ -79,8 +68,12 @@ class KnownUser:
         return self._number is not None or self._factors is not None
 
     def factors(self, served: ServedModel) -> UserFactors | None:
-        """What scores need of the user, by the version that the user was made for."""
-        return self._factors if self._number is None else as_trained(served, self._number, None)
+        """What scores need of the user. Raises: ValueError for another version than the one the user was made for."""
+        if self._number is None:
+            return self._factors
+        if served.serial != self._made_of[0]:
+            raise ValueError("the user was made for another version")
+        return as_trained(served, self._number, None)
 
 
 class KnownUsers:
@@ -123,8 +116,8 @@ class KnownUsers:
             keys = user.seen_keys[only_hidden] if user.seen_keys else np.empty(0, dtype=np.int64)
             return model.candidates.known_numbers(keys)
         kept = user._seen
-        if kept is not None and kept[0] == model.candidates.serial and kept[1] == only_hidden:
-            return kept[2]
+        if kept is not None and kept.serial == model.candidates.serial and kept.only_hidden == only_hidden:
+            return kept.numbers
         events, user._events = user._events, None
         if events is None:
             events = self._history.held.events(user.key)
@@ -149,7 +142,7 @@ class KnownUsers:
         numbers = model.candidates.known_numbers(keys)
         # With an age limit what was seen changes by itself.
         if not self._history.seen_ages:
-            user._seen = (model.candidates.serial, only_hidden, numbers)
+            user._seen = _Seen(model.candidates.serial, only_hidden, numbers)
         return numbers
 
     def _chosen(self, events: UserEvents, model: ActiveModel) -> ChosenItems:
@@ -171,10 +164,9 @@ class KnownUsers:
             factors = folded_in(served, chosen) if chosen.events else None
         elif served.policy.repeats is not None:
             factors = as_trained(served, number, self._chosen(events, model))
-            number = None
-        made = KnownUser(user_key, source, events=count, number=number, factors=factors, made_of=made_of)
-        made._events = events
-        return made
+            # A user who is kept must not keep the arrays of a version that is over.
+            factors, number = factors._replace(vector=factors.vector.copy()), None
+        return KnownUser(user_key, source, count, _number=number, _factors=factors, _made_of=made_of, _events=events)
 
 
 def _came_later(user_key: int, held: Held, model: ActiveModel) -> bool:
@@ -206,4 +198,4 @@ def visitor(model: ActiveModel, session: Sequence[SessionEvent], *, history: His
     seen = [key for key, event in rows if history.rule.sees(event.event_type)]
     hidden = [key for key, event in rows if event.event_type in history.rule.hidden_types]
     seen_keys = (np.array(seen, dtype=np.int64), np.array(hidden, dtype=np.int64))
-    return KnownUser(None, "fold_in", events=len(rows), factors=factors, chosen=chosen, seen_keys=seen_keys)
+    return KnownUser(None, "fold_in", len(rows), _factors=factors, chosen=chosen, seen_keys=seen_keys)

@@ -50,14 +50,14 @@ class SessionEvent:
     value: float
 
 
-class Share(Struct, frozen=True):
+class Share(Struct, frozen=True, gc=False):
     """An item of a history, and its share in a score."""
 
     item_id: str
     contribution: float
 
 
-class RankedItem(Struct, frozen=True, omit_defaults=True):
+class RankedItem(Struct, frozen=True, omit_defaults=True, gc=False):
     """One line of a list, in the form that callers see: what an item does not have is left out.
 
     Attributes:

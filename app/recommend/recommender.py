@@ -108,7 +108,7 @@ class Recommender:
         if item_ids is None:
             # An item that nothing names any more cannot be told.
             by_key = model.served.items_by_key
-            names = self._history.catalogue.item_ids(model.served.item_keys[by_key])
+            names = self._history.catalogue.item_ids(model.served.sorted_item_keys)
             numbers = by_key[[name is not None for name in names]]
             item_ids = [name for name in names if name is not None]
         else:

@@ -254,6 +254,13 @@ def test_a_user_made_for_the_version_before_is_not_kept_for_the_one_that_came_me
     assert np.array_equal(vector_of_new, KnownUsers(world.history).get(7, new).factors(new.served).vector)
 
 
+def test_a_user_made_for_one_version_is_refused_by_another() -> None:
+    world = World(TRAINED)
+    user, other = known(world, KnownUsers(world.history), 1), World(TRAINED)
+    with pytest.raises(ValueError, match="another version"):
+        user.factors(other.live.current().served)
+
+
 def test_repeats_are_counted_back_from_the_moment_of_the_candidates() -> None:
     policy = {"repeats": Repeats(2.0, 1.0 * DAY_US), "popularity_now_us": float(TRAINED_US)}
     world = World(TRAINED, repeats_included=True, policy=policy)
