@@ -76,6 +76,14 @@ class SnapshotStore:
             _fsync_folder(target.parent)
         return name, sha256
 
+    def is_readable(self, kind: Kind, folder: str) -> bool:
+        """Whether there is a snapshot in this release's form; what is in its arrays is not looked at."""
+        try:
+            load_snapshot(self.folder(kind, folder), kind=kind, store_id=None, verify=False)
+        except (SnapshotError, OSError):
+            return False
+        return True
+
     def load_model(self, folder: str, store_id: str, *, verify: bool = True) -> tuple[ServedModel, Snapshot]:
         """The served model of one folder, memory-mapped. Raises SnapshotError when anything does not match."""
         if not _NAME.fullmatch(folder):

@@ -127,8 +127,10 @@ class TrainingLoop:
             return None  # another trainer, or a caller, was quicker
 
     def _is_lost(self, active: ModelRow | None) -> bool:
-        """Whether the model in use is gone, as after a restore without the model folder: nobody can answer with it."""
-        return active is not None and not self._snapshots.folder("model", active.folder).is_dir()
+        """Whether nobody can answer with the model in use: it is gone, as after a restore without the model folder, or
+        it is of a form that this release does not read.
+        """
+        return active is not None and not self._snapshots.is_readable("model", active.folder)
 
 
 def _new_rows(connection: sa.Connection, last: TrainingRow | None) -> int:

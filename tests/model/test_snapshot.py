@@ -339,7 +339,7 @@ def test_an_array_the_manifest_describes_wrongly_is_refused(folder, fields, prob
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda m: m.update(schema=2), "schema is 2; this version reads 1"),
+        (lambda m: m.update(schema=1), "schema is 1; this version reads 2"),
         (lambda m: m.update(schema=True), "schema is True"),
         (lambda m: m.pop("schema"), "schema is None"),
         (lambda m: m.update(kind="history"), "kind is 'history', not 'model'"),

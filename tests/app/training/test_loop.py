@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,13 +91,24 @@ def test_enough_rows_start_the_first_training_by_themselves(
     assert (row.trigger, row.status, row.model_version, row.reason, row.error) == ("rows", "succeeded", 1, None, None)
 
 
-def test_a_model_whose_snapshot_is_gone_is_made_again(
-    sqlite_store: Store, hurried: Settings, snapshots: SnapshotStore, fill: Fill
+def of_another_release(root: Path) -> None:
+    for manifest in root.glob("models/*/manifest.json"):
+        told = json.loads(manifest.read_text())
+        manifest.write_text(json.dumps(told | {"schema": told["schema"] - 1}))
+
+
+@pytest.mark.parametrize("spoil", [shutil.rmtree, of_another_release], ids=["gone", "of another release"])
+def test_a_model_whose_snapshot_cannot_be_read_is_made_again(
+    sqlite_store: Store,
+    hurried: Settings,
+    snapshots: SnapshotStore,
+    fill: Fill,
+    spoil: Callable[[Path], None],
 ) -> None:
     fill(sqlite_store, two_tastes())
     with running(hurried, sqlite_store, snapshots):
         eventually(ended(sqlite_store))
-    shutil.rmtree(snapshots.root)
+    spoil(snapshots.root)
     with sqlite_store.write() as connection:
         # Its rest is over.
         connection.execute(sa.update(tables.trainings).values(started_us=1, heartbeat_us=1, finished_us=1))
