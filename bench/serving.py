@@ -183,6 +183,7 @@ def run(chosen: argparse.Namespace, items: int, folder: Path) -> Iterator[str]:
             yield from closed_table({f"{OURS}, users known": known, f"{OURS}, users folded in": folded})
             ratio = median(figures.rate for figures in known) / median(figures.rate for figures in folded)
             yield f"a folded-in user costs {ratio:.2f} of a known one"
+            yield memory_line(running[OURS].process, arrays)
         if chosen.swaps:
             yield ""
             others = _other_work(running, cores)

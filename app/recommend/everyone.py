@@ -31,8 +31,8 @@ class UserList(NamedTuple):
 def everyone(recommender: Recommender, history: History, *, limit: int) -> Iterator[UserList]:
     """The list of every user that anything is known of, as `Recommender.for_user` gives it.
 
-    Those whose history is the one of the training take some forty microseconds each; the others are folded in one by
-    one and come last.
+    Those whose history is the one of the training are looked up all at once; the others are folded in one by one and
+    come last.
     """
     wanted, held, model = Wanted(limit=limit), history.held, recommender.live_model()
     users = held.base.histories.users

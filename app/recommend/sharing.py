@@ -13,7 +13,7 @@ from app.recommend.lists import Ranked
 from app.recommend.ranking import Prepared
 from app.recommend.recommender import Recommender
 
-# With more items a product is left to a thread, so that the loop goes on with what is quick: it takes some 5 ms.
+# With more items a product is left to a thread, so that the loop goes on with what is quick: of all it takes 5 ms.
 ITEMS_ON_THE_LOOP = 250_000
 MOST_TOGETHER = 32
 
