@@ -76,10 +76,13 @@ class SnapshotStore:
             _fsync_folder(target.parent)
         return name, sha256
 
-    def is_readable(self, kind: Kind, folder: str) -> bool:
-        """Whether there is a snapshot in this release's form; what is in its arrays is not looked at."""
+    def is_readable(self, kind: Kind, folder: str, store_id: str | None = None) -> bool:
+        """Whether there is a snapshot in this release's form, of this store if one is given.
+
+        What is in its arrays is not looked at: they may well be damaged.
+        """
         try:
-            load_snapshot(self.folder(kind, folder), kind=kind, store_id=None, verify=False)
+            load_snapshot(self.folder(kind, folder), kind=kind, store_id=store_id, verify=False)
         except (SnapshotError, OSError):
             return False
         return True
@@ -154,13 +157,7 @@ class SnapshotStore:
         return removed
 
     def _of_store(self, kind: Kind, store_id: str) -> list[str]:
-        own = []
-        for name in self.names(kind):
-            with suppress(SnapshotError, OSError):
-                # Not verified: the manifest says whose it is, and what is to be removed may well be damaged.
-                load_snapshot(self.folder(kind, name), kind=kind, store_id=store_id, verify=False)
-                own.append(name)
-        return own
+        return [name for name in self.names(kind) if self.is_readable(kind, name, store_id)]
 
     @contextmanager
     def _temporary(self) -> Iterator[Path]:
