@@ -9,6 +9,7 @@ import signal
 import socket
 import tempfile
 import threading
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 # What a worker gets beyond its own deadlines before it is killed.
 _LATER_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
+_AGAIN_SECONDS = 30.0
 
 
 def worker(
@@ -130,4 +132,7 @@ def _end_with_parent(pipe: int) -> None:
     from app.metrics import SHARED_FOLDER
 
     atexit.register(shutil.rmtree, os.environ[SHARED_FOLDER], ignore_errors=True)
-    os.kill(os.getpid(), signal.SIGTERM)
+    # Again if it is still there after its deadlines: one that came while the process was starting got lost once.
+    while True:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_AGAIN_SECONDS)

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.cli.worker import _end_with_parent
 from tests.command_line import CommandLine, Process
 
 # Each starts processes.
@@ -138,3 +139,24 @@ def test_a_single_process_leaves_no_files(tmp_path: Path) -> None:
         assert workers.popular() == 1
         assert list(temporary.iterdir()) == []
         assert process.stop() == 0, process.log()
+
+
+def test_a_worker_whose_parent_is_gone_is_told_again_until_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[int, int]] = []
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "counts"))
+    monkeypatch.setattr("app.cli.worker.os.kill", lambda *call: told.append(call))
+
+    def waited(seconds: float) -> None:
+        assert seconds >= 30
+        if len(told) == 3:
+            raise InterruptedError
+
+    monkeypatch.setattr("app.cli.worker.time.sleep", waited)
+    read_end, write_end = os.pipe()
+    os.close(write_end)
+    with pytest.raises(InterruptedError):
+        _end_with_parent(read_end)
+    os.close(read_end)
+    assert told == [(os.getpid(), signal.SIGTERM)] * 3
