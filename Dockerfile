@@ -38,6 +38,7 @@ ENV PATH=/opt/likewise/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     LIKEWISE_DATABASE_URL=sqlite:////data/likewise.db \
     LIKEWISE_MODEL_DIR=/data/models \
+    LIKEWISE_SPOOL_DIR=/data/spool \
     LIKEWISE_LOG_FORMAT=json
 WORKDIR /data
 USER 10001:10001

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from app.api.context import REFUSAL
+from app.api.context import REFUSAL, STREAMED
 from app.api.problems import MEDIA_TYPE
 from app.errors import ApiError, Problem
 
@@ -37,11 +37,13 @@ class GuardedConnection(asyncio.Protocol):
     Attributes:
         head_seconds: from the connection, or the first byte of a later request, to the end of its head.
         body_seconds: from the end of the head to the end of the body.
+        stream_seconds: of a bulk upload, from one piece of the body to the next.
         unread_seconds: how long an answer may wait for a client that does not read it.
     """
 
     head_seconds: ClassVar[float] = 10.0
     body_seconds: ClassVar[float] = 60.0
+    stream_seconds: ClassVar[float] = 10.0
     unread_seconds: ClassVar[float] = 60.0
 
     # uvicorn's, alike in both protocols; the cycle is the request that was read last, with its answer.
@@ -108,13 +110,17 @@ class GuardedConnection(asyncio.Protocol):
         reading = self.reading()
         if reading is Reading.NOTHING:
             self._reading = reading
-        elif reading is not self._reading or self.cycle is not self._read_with:
+        elif reading is not self._reading or self.cycle is not self._read_with or self._is_streamed():
             self._reading, self._read_with, self._since = reading, self.cycle, self.loop.time()
 
     def seconds_left(self, now: float) -> float:
-        """Until the client has to be done with what it owes. Streams that may take long have another rule."""
-        allowed = self.head_seconds if self._reading is Reading.HEAD else self.body_seconds
-        return self._since + allowed - now
+        """Until the client has to be done with what it owes."""
+        if self._reading is Reading.HEAD:
+            return self._since + self.head_seconds - now
+        return self._since + (self.stream_seconds if self._is_streamed() else self.body_seconds) - now
+
+    def _is_streamed(self) -> bool:
+        return self._reading is Reading.BODY and STREAMED in self.cycle.scope
 
     def refuse(self, error: ApiError) -> None:
         """Refuse what is being read, and take no more of it: in its turn, after the answers that are due before it."""
@@ -178,7 +184,8 @@ class GuardedConnection(asyncio.Protocol):
             # Nothing has come, or the body that is late is one that nobody waits for any more.
             self.transport.close()
         else:
-            self.refuse(_timeout("the body", self.body_seconds))
+            late = ("more of the body", self.stream_seconds) if self._is_streamed() else ("the body", self.body_seconds)
+            self.refuse(_timeout(*late))
 
 
 def _timeout(what: str, seconds: float) -> ApiError:

@@ -37,8 +37,9 @@ from app.strict_json import RepeatedNames
 MAX_ROWS = 1000
 MAX_VALUE = 1e6
 MAX_CONTEXT_BYTES = 2048
+DEFAULT_TYPE = "interaction"
 _MAX_FIELDS = 16  # twice what a row has; beyond it the names are not even looked at
-_MAX_SECONDS = 1e11
+MAX_SECONDS = 1e11
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _RFC3339 = re.compile(
@@ -47,7 +48,7 @@ _RFC3339 = re.compile(
 
 TIMESTAMP_FORMS: list[dict[str, JsonValue]] = [
     {"type": "string", "format": "date-time"},
-    {"type": "number", "minimum": 0, "maximum": _MAX_SECONDS},
+    {"type": "number", "minimum": 0, "maximum": MAX_SECONDS},
 ]
 """The two forms that a timestamp is taken in, as JSON schemas."""
 
@@ -91,7 +92,7 @@ def _timestamp(value: object, info: ValidationInfo) -> int:
 
 
 def _from_number(seconds: float) -> int:
-    if seconds > _MAX_SECONDS:
+    if seconds > MAX_SECONDS:
         raise PydanticCustomError("timestamp_range", "over 1e11: this looks like milliseconds; send seconds")
     if seconds < 0:
         return -1
@@ -124,8 +125,8 @@ def _from_text(text: str) -> int:
     return seconds * MICROSECONDS + int((fraction or "")[:6].ljust(6, "0"))
 
 
-def _context(value: object) -> str:
-    """The object as compact JSON text, its names in their order."""
+def context_text(value: object) -> str:
+    """A context as compact JSON text, its names in their order. Raises: PydanticCustomError for what is none."""
     if not isinstance(value, dict):
         raise PydanticCustomError("context_type", "a context is an object")
     if isinstance(value, RepeatedNames):
@@ -159,7 +160,7 @@ class InteractionRow(BaseModel):
 
     user_id: ExternalId = Field(description="Who; needs no registration.")
     item_id: ExternalId = Field(description="With what; needs no registration.")
-    event_type: EventType = Field("interaction", description="What was done, for example click or purchase.")
+    event_type: EventType = Field(DEFAULT_TYPE, description="What was done, for example click or purchase.")
     value: EventValue = Field(1.0, description="How much it counts: a quantity, a share watched.")
     timestamp: Annotated[
         int | None,
@@ -170,7 +171,7 @@ class InteractionRow(BaseModel):
     recommendation_id: ExternalId | None = Field(None, description="The list that led here.")
     context: Annotated[
         str | None,
-        PlainValidator(lambda value: None if value is None else _context(value)),
+        PlainValidator(lambda value: None if value is None else context_text(value)),
         WithJsonSchema(
             {
                 "anyOf": [

@@ -45,6 +45,7 @@ from app.settings import HIDE, Settings
 from app.snapshots import SnapshotStore
 from app.state import AppState
 from app.threads import pause
+from app.uploads import BulkUploads
 from app.version import VERSION
 
 _log = structlog.get_logger(__name__)
@@ -140,6 +141,7 @@ def _state(settings: Settings, *, loopback: bool, clock: Clock, counted: Metrics
         store=store,
         snapshots=snapshots,
         writer=writer,
+        uploads=BulkUploads(settings),
         history=history,
         live=live,
         refresher=refresher,

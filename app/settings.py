@@ -92,6 +92,7 @@ class Settings(BaseModel):
 
     database_url: Annotated[str, BeforeValidator(_database_url)] = Field("sqlite:///./data/likewise.db", repr=False)
     model_dir: Path = Path("./data/models")
+    spool_dir: Path = Path("./data/spool")
     store_timeout_seconds: float = Field(10.0, ge=0.1, le=300)
 
     trainer: Annotated[Literal["embedded", "external"], BeforeValidator(_lower)] = "embedded"

@@ -19,6 +19,7 @@ from app.recommend import Recommender, SharedRanking
 from app.security import KeyRing
 from app.settings import Settings
 from app.snapshots import SnapshotStore
+from app.uploads import BulkUploads
 
 
 @dataclass
@@ -34,6 +35,7 @@ class AppState:
     store: Store
     snapshots: SnapshotStore
     writer: InteractionWriter
+    uploads: BulkUploads
     history: History
     live: LiveModel
     refresher: Refresher

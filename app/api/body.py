@@ -44,6 +44,11 @@ def _check_type(content_type: str) -> None:
     kind = kind.strip().lower()
     if kind and kind not in _JSON_TYPES and not kind.endswith("+json"):
         raise ApiError(415, "unsupported_media_type", "send the body as Content-Type: application/json")
+    check_charset(parameters)
+
+
+def check_charset(parameters: str) -> None:
+    """Raises: ApiError 415 where the parameters of a content type name an encoding that is not UTF-8."""
     for name, value in _PARAMETER.findall(parameters):
         if name.lower() == "charset" and value.strip().strip('"').lower() not in _CHARSETS:
             raise ApiError(415, "unsupported_media_type", "send the body in UTF-8: leave charset out, or write utf-8")

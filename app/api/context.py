@@ -30,6 +30,9 @@ _QUIET_PATHS = frozenset({"/healthz", "/readyz"})
 REFUSAL = "likewise.refusal"
 """Where the server leaves an ApiError in the scope for an application that waits for more of a body."""
 
+STREAMED = "likewise.streamed"
+"""Set in the scope of a request whose body may take long, as long as something of it comes."""
+
 Count = Callable[[str, str, int, float], None]
 """Told of each request: operation (a declared path), method, status, seconds."""
 

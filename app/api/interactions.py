@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
@@ -13,10 +13,11 @@ from starlette.responses import Response
 
 from app.api.answers import json_answer, no_content
 from app.api.body import read_body
-from app.api.operations import Answer, Body, Operations
+from app.api.operations import Answer, Body, Operations, Upload
 from app.api.pages import PageQuery, Position, page_answer
-from app.api.parameters import QueryId, QueryModel, path_id, read_query
+from app.api.parameters import QueryId, path_id, read_query
 from app.api.store_calls import from_store, refreshed
+from app.api.uploads import PROBLEMS, STORED, UploadQuery, store_upload
 from app.clock import to_rfc3339
 from app.db import interactions
 from app.db.engine import StoreUnavailable
@@ -38,16 +39,7 @@ _EXAMPLE_ROW = {
 }
 
 
-class UploadQuery(QueryModel):
-    """How an upload treats bad rows."""
-
-    on_error: Literal["abort", "skip"] = Field(
-        "abort",
-        description="abort: one bad row refuses the whole upload; skip: the good rows are stored, the others listed.",
-    )
-
-
-class UploadProblem(BaseModel):
+class RowProblem(BaseModel):
     """What is wrong with a row that was left out."""
 
     pointer: str
@@ -61,7 +53,7 @@ class UploadAnswer(BaseModel):
     accepted: int
     duplicates: int
     rejected: int | None = None
-    errors: list[UploadProblem] | None = None
+    errors: list[RowProblem] | None = None
 
 
 class StoredRow(BaseModel):
@@ -141,6 +133,27 @@ async def _committed(state: AppState, rows: list[NewInteraction], *, received_us
         waiting.cancel()
         raise StoreUnavailable(f"no commit within {deadline:g} s")
     return waiting.result()
+
+
+@operations.post(
+    "/interactions/bulk",
+    scope="write",
+    summary="Store a file of interactions",
+    description="CSV with a header row, or NDJSON; either may come with Content-Encoding: gzip. All rows are checked "
+    "first and stored in one transaction, however many they are.",
+    query=UploadQuery,
+    body=Upload(
+        {
+            "text/csv": "user_id,item_id,event_type,timestamp\nada,espresso-cup,purchase,2025-01-31T12:00:00Z\n",
+            "application/x-ndjson": '{"user_id": "ada", "item_id": "espresso-cup", "event_type": "purchase"}\n',
+        }
+    ),
+    answers={201: STORED},
+    problems=PROBLEMS,
+)
+async def upload_bulk(request: Request) -> Response:
+    """By a process of its own."""
+    return await store_upload(request, "interactions")
 
 
 @operations.get(

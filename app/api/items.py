@@ -10,10 +10,11 @@ from starlette.responses import Response
 
 from app.api.answers import json_answer, no_content
 from app.api.body import read_body, validated
-from app.api.operations import Answer, Body, Operations
+from app.api.operations import Answer, Body, Operations, Upload
 from app.api.pages import PageQuery, page_answer
 from app.api.parameters import path_id, read_query
 from app.api.store_calls import from_store, refreshed
+from app.api.uploads import PROBLEMS, STORED, UploadQuery, store_upload
 from app.clock import to_rfc3339
 from app.db import items
 from app.db.items import ItemRecord
@@ -145,6 +146,27 @@ async def delete(request: Request) -> Response:
         raise unknown_item()
     await refreshed(state)
     return no_content()
+
+
+@operations.post(
+    "/items/bulk",
+    scope="write",
+    summary="Put a file of items' records",
+    description="CSV with a header row (categories separated by |, metadata as JSON), or NDJSON; either may come with "
+    f"Content-Encoding: gzip. All are stored in one transaction; each replaces the whole record. {_FOLLOW}",
+    query=UploadQuery,
+    body=Upload(
+        {
+            "text/csv": "item_id,title,categories\nespresso-cup,Espresso cup,cups|porcelain\n",
+            "application/x-ndjson": '{"item_id": "espresso-cup", "title": "Espresso cup", "categories": ["cups"]}\n',
+        }
+    ),
+    answers={201: STORED},
+    problems=PROBLEMS,
+)
+async def put_bulk(request: Request) -> Response:
+    """By a process of its own."""
+    return await store_upload(request, "items")
 
 
 @operations.get(

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, TypeAdapter
 
-from app.api.operations import Answer, Operation
+from app.api.operations import Answer, Body, Operation, Upload
 from app.api.parameters import QueryModel
 from app.api.problems import MEDIA_TYPE
 from app.errors import TITLES
@@ -56,6 +56,21 @@ class Problem(BaseModel):
     errors: list[ProblemEntry] | None = Field(None, min_length=1, max_length=20)
 
 
+class LineEntry(BaseModel):
+    """One row of an upload that is wrong."""
+
+    line: int = Field(description="Counted from 1; the header of CSV is line 1.")
+    code: str
+    detail: str
+
+
+class UploadProblem(Problem):
+    """An error of a bulk upload: `errors` names lines where the body is wrong, and says where else."""
+
+    rejected: int | None = Field(None, description="How many rows are wrong.")
+    errors: list[LineEntry | ProblemEntry] | None = Field(None, min_length=1, max_length=100)  # type: ignore[assignment]
+
+
 def document(operations: Iterable[Operation], *, version: str) -> dict[str, Any]:
     """The whole document as plain JSON values."""
     shown = [operation for operation in operations if not operation.hidden]
@@ -81,10 +96,12 @@ def document(operations: Iterable[Operation], *, version: str) -> dict[str, Any]
 
 def _schemas(operations: Iterable[Operation]) -> tuple[dict[tuple[str, Any], Any], dict[str, Any]]:
     """Schema of each body (`body`) and answer (status) by operation, and the components they refer to."""
-    wanted: list[tuple[Any, Any, TypeAdapter[Any]]] = [(("", "problem"), "serialization", TypeAdapter(Problem))]
+    wanted: list[tuple[Any, Any, TypeAdapter[Any]]] = [
+        (("", model.__name__), "serialization", TypeAdapter(model)) for model in (Problem, UploadProblem)
+    ]
     for operation in operations:
         name = _identifier(operation)
-        if operation.body is not None:
+        if isinstance(operation.body, Body):
             wanted.append(((name, "body"), "validation", TypeAdapter(operation.body.schema)))
         for status, answer in operation.answers.items():
             if answer.schema is not None:
@@ -136,7 +153,13 @@ def _described(operation: Operation, schemas: Mapping[tuple[str, Any], Any]) -> 
             **_problems(operation),
         },
     }
-    if operation.body is not None:
+    if isinstance(operation.body, Upload):
+        uploaded = {
+            media_type: {"schema": {"type": "string"}, "examples": {"rows": {"value": example}}}
+            for media_type, example in operation.body.examples.items()
+        }
+        described["requestBody"] = {"required": True, "content": uploaded}
+    elif operation.body is not None:
         examples = {title: {"value": value} for title, value in operation.body.examples.items()}
         content = {"schema": schemas[name, "body"], "examples": examples}
         described["requestBody"] = {"required": True, "content": {"application/json": content}}
@@ -198,10 +221,11 @@ def _problems(operation: Operation) -> dict[str, Any]:
         codes |= _WITH_SCOPE
     for status, own in operation.problems.items():
         codes[status] = tuple(dict.fromkeys((*own, *codes.get(status, ()))))
-    return {str(status): _problem(status, codes[status]) for status in sorted(codes)}
+    model = UploadProblem if isinstance(operation.body, Upload) else Problem
+    return {str(status): _problem(status, codes[status], model) for status in sorted(codes)}
 
 
-def _problem(status: int, codes: tuple[str, ...]) -> dict[str, Any]:
+def _problem(status: int, codes: tuple[str, ...], model: type[Problem]) -> dict[str, Any]:
     example: dict[str, Any] = {
         "type": f"urn:likewise:problem:{codes[0]}",
         "title": TITLES[codes[0]],
@@ -214,6 +238,6 @@ def _problem(status: int, codes: tuple[str, ...]) -> dict[str, Any]:
         example["errors"] = [
             {"pointer": "/query/limit", "code": "limit_range", "detail": "limit is a whole number from 1 to 500"}
         ]
-    schema = {"$ref": _REF.format(model="Problem")}
+    schema = {"$ref": _REF.format(model=model.__name__)}
     described = "; ".join(f"`{code}`: {TITLES[code].lower()}" for code in codes)
     return {"description": described, "content": {MEDIA_TYPE: {"schema": schema, "example": example}}}

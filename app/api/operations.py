@@ -40,6 +40,13 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True)
+class Upload:
+    """A body of rows for the document: an example by media type; its refusals name lines."""
+
+    examples: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """One method of one path.
 
@@ -62,7 +69,7 @@ class Operation:
     query: type[QueryModel] | None = None
     path_parameters: Mapping[str, str] = field(default_factory=dict)
     path_examples: Mapping[str, str] = field(default_factory=dict)
-    body: Body | None = None
+    body: Body | Upload | None = None
     answers: Mapping[int, Answer] = field(default_factory=dict)
     problems: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     hidden: bool = False
@@ -90,7 +97,7 @@ class _Described(TypedDict, total=False):
     query: type[QueryModel] | None
     path_parameters: Mapping[str, str]
     path_examples: Mapping[str, str]
-    body: Body | None
+    body: Body | Upload | None
     answers: Mapping[int, Answer]
     problems: Mapping[int, tuple[str, ...]]
     hidden: bool

@@ -13,7 +13,10 @@ from app.cli.output import JsonOption, counted, one_line, print_json, say
 from app.cli.stores import opened_store, read_settings
 
 if TYPE_CHECKING:
+    from app.importing.files import RecordFile
     from app.importing.load import ImportReport, RowKind
+    from app.importing.parquet import ParquetRecords
+    from app.importing.records import Preset
 
 
 class OnError(StrEnum):
@@ -23,50 +26,84 @@ class OnError(StrEnum):
     SKIP = "skip"
 
 
+class From(StrEnum):
+    """Whose export the file is."""
+
+    MOVIELENS = "movielens"
+    GORSE = "gorse"
+    PERSONALIZE = "personalize"
+
+
 def import_file(
     file: Annotated[
-        Path, typer.Argument(help="A .csv, .ndjson or .jsonl file, with or without .gz.", exists=True, dir_okay=False)
+        Path,
+        typer.Argument(help="A .csv, .ndjson or .jsonl file, with or without .gz, or a .parquet one.", dir_okay=False),
     ],
     items: Annotated[bool, typer.Option("--items", help="The file holds records of items, not interactions.")] = False,
     on_error: Annotated[
         OnError, typer.Option(help="abort: a bad row and nothing is stored; skip: the good rows are.")
     ] = OnError.ABORT,
+    preset: Annotated[
+        From | None, typer.Option(help="Take the column names of this program's exports; others are passed over.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Store the interactions (or items) of a file.
 
-    The rules are those of POST /interactions. Rows that carry an event_id can be sent again: a known one changes
-    nothing.
+    The rules are those of POST /interactions. The whole file is checked before anything is stored. Rows that carry an
+    event_id can be sent again: a known one changes nothing, so an import that was interrupted goes on by being
+    repeated.
     """
     from app.cli.progress import loading_bars
     from app.clock import now_us
     from app.db.engine import StoreUnavailable
-    from app.importing.files import BadFile
     from app.importing.kinds import INTERACTIONS, ITEMS
-    from app.importing.load import ImportReport, load_file
+    from app.importing.load import ImportReport, load
+    from app.importing.presets import PRESETS
+    from app.importing.records import OWN, BadFile
 
-    kind: RowKind[Any] = ITEMS if items else INTERACTIONS
+    kind: RowKind[Any, Any] = ITEMS if items else INTERACTIONS
+    theirs = OWN if preset is None else PRESETS[preset.value].items if items else PRESETS[preset.value].interactions
     report = ImportReport()
-    with opened_store(read_settings()) as store:
+    settings = read_settings()
+    with opened_store(settings) as store:
         try:
-            with loading_bars() as bars:
-                load_file(file, store, kind, on_error=on_error.value, clock=now_us, on_progress=bars, report=report)
+            with _opened(file, kind, theirs) as source, loading_bars() as bars:
+                load(
+                    source,
+                    store,
+                    kind,
+                    on_error=on_error.value,
+                    spool_folder=settings.spool_dir,
+                    clock=now_us,
+                    on_progress=bars,
+                    report=report,
+                )
         except (BadFile, StoreUnavailable) as error:
             if as_json or report != ImportReport():
                 _tell(file, report, as_json=as_json)
             if isinstance(error, BadFile):
-                raise CommandFailed(f"{error}; {_stored(report)}") from error
+                raise CommandFailed(f"{error}; nothing was stored") from error
             raise
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise CommandFailed(f"the rows cannot be kept in {settings.spool_dir}: {reason}") from error
     _tell(file, report, as_json=as_json)
     if report.rejected and on_error is OnError.ABORT:
         bad = counted(report.rejected, "bad row")
-        raise CommandFailed(f"{file.name}: {bad}, {_stored(report)}; --on-error skip stores the good ones")
+        raise CommandFailed(f"{file.name}: {bad}, nothing was stored; --on-error skip stores the good ones")
 
 
-def _stored(report: ImportReport) -> str:
-    if not report.accepted:
-        return "nothing was stored"
-    return f"{counted(report.accepted, 'row')} {'was' if report.accepted == 1 else 'were'} stored before it"
+def _opened(file: Path, kind: RowKind[Any, Any], preset: Preset) -> RecordFile | ParquetRecords:
+    from app.importing.files import RecordFile
+    from app.importing.parquet import ParquetRecords
+
+    if file.suffix.lower() != ".parquet":
+        return RecordFile.open(file, columns=kind.columns, required=kind.required, preset=preset)
+    try:
+        return ParquetRecords(file, columns=kind.columns, required=kind.required, preset=preset)
+    except ImportError:
+        raise CommandFailed("Parquet files need the extra: pip install 'likewise[parquet]'") from None
 
 
 def _tell(file: Path, report: ImportReport, *, as_json: bool) -> None:

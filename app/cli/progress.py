@@ -13,6 +13,7 @@ from rich.progress import (
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 
 from app.cli.output import console, counted
@@ -77,7 +78,7 @@ def training_bars() -> Iterator[TrainingBars]:
 
 
 class LoadingBars:
-    """A bar per phase of reading a file, with rows a second; usable as the `on_progress` of `app.importing`."""
+    """A bar per phase of an import, with rows a second; usable as the `on_progress` of `app.importing`."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -101,6 +102,8 @@ def loading_bars() -> Iterator[LoadingBars]:
         BarColumn(bar_width=28),
         TaskProgressColumn(),
         TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
         console=console(stderr=True),
     ) as progress:

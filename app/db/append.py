@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -82,8 +83,8 @@ def append_many(connection: sa.Connection, batches: Sequence[tuple[Sequence[NewI
     first_named: dict[str, int] = {}
     for p in pending:
         first_named.setdefault(p.row.user_id, p.received_us)
-    user_keys = _keys(connection, tables.users, first_named)
-    item_keys = _keys(connection, tables.items, dict.fromkeys((p.row.item_id for p in pending), None))
+    user_keys = keys_of(connection, tables.users, first_named)
+    item_keys = keys_of(connection, tables.items, dict.fromkeys((p.row.item_id for p in pending), None))
     stored: list[list[StoredInteraction]] = [[] for _ in batches]
     for p, row in _insert(connection, pending, user_keys, item_keys):
         stored[p.batch].append(row)
@@ -116,8 +117,11 @@ def _without_known_events(connection: sa.Connection, pending: list[_Pending]) ->
     return kept
 
 
-def _keys(connection: sa.Connection, table: sa.Table, named: Mapping[str, int | None]) -> dict[str, int]:
-    """Keys of the ids in `named`, made for those that have none; the values are `created_us` where it is kept."""
+def keys_of(connection: sa.Connection, table: sa.Table, named: Mapping[str, int | None]) -> dict[str, int]:
+    """Keys of the users or items in `named`, made for those that have none; the values are the users' `created_us`.
+
+    Raises: StoreConflict where they keep vanishing meanwhile.
+    """
     key, id_ = table.columns.values()[:2]
     found: dict[str, int] = {}
     for _ in range(_ATTEMPTS):
@@ -136,8 +140,12 @@ def _create(connection: sa.Connection, table: sa.Table, ids: list[str], created:
     key, id_, third = table.columns.values()[:3]
     dated = third.name == "created_us"
     if not is_postgres(connection):
-        rows = [{id_.name: one, **({third.name: at} if dated else {})} for one, at in zip(ids, created, strict=True)]
-        connection.execute(insert(connection, table), rows)
+        # One statement and one parameter, whatever the number of rows.
+        each = sa.func.json_each(json.dumps(list(zip(ids, created, strict=True)), ensure_ascii=False))
+        pair = each.table_valued("value").c.value
+        part = [sa.func.json_extract(pair, f"$[{place}]") for place in range(1 + dated)]
+        names = [id_.name, third.name] if dated else [id_.name]
+        connection.execute(insert(connection, table).from_select(names, sa.select(*part), include_defaults=False))
         return {}
     columns: dict[str, tuple[Any, Sequence[Any]]] = {id_.name: (id_.type, ids)}
     if dated:

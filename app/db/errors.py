@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -109,9 +109,12 @@ def translated(error: sa.exc.SQLAlchemyError, *, place: str = "the store") -> Ex
     return _from_postgres(error, getattr(error.orig, "sqlstate", None), _first_line(error.orig), place)
 
 
-def of_file(error: OSError, path: Path) -> StoreUnavailable:
-    """The service's own error for an embedded store's file that cannot be made or opened."""
+def of_file(error: OSError, path: Path, *, what: Literal["store", "spool"] = "store") -> StoreUnavailable:
+    """The service's own error for an embedded store's file, or a spool's folder, that cannot be made or written."""
     reason = error.strerror or type(error).__name__
+    if what == "spool":
+        kind = StoreFull if error.errno in _FILES_FULL else StoreUnavailable
+        return kind(f"an upload cannot be kept in {path}: {reason}")
     if error.errno in _FILES_FULL:
         return StoreFull(f"no space is left for the store: {path}: {reason}")
     if error.errno in _FILES_AWAY:

@@ -23,6 +23,7 @@ __all__ = [
     "current_watermark",
     "delete_by_event_id",
     "delete_expired",
+    "last_id",
     "page",
     "scan",
 ]
@@ -103,6 +104,11 @@ def current_watermark(connection: sa.Connection) -> Watermark:
     last_id, last_change = (last_key(connection, table) for table in (tables.interactions, tables.changes))
     row = connection.execute(sa.select(last_id, last_change, snapshot_now(connection), copy_now(connection))).one()
     return Watermark(*row)
+
+
+def last_id(connection: sa.Connection) -> int:
+    """The highest id of the log; about how many rows were ever stored, and quick."""
+    return connection.scalar(sa.select(last_key(connection, tables.interactions))) or 0
 
 
 def count(connection: sa.Connection, *, beyond: Watermark | None = None) -> int:

@@ -44,7 +44,10 @@ def prepare_file(path: Path) -> None:
 
 
 def sqlite_engine(path: Path, *, deadline_seconds: float, driver: ModuleType) -> sa.Engine:
-    """An engine whose transactions begin as the execution option `sqlite_begin` says (default: plain BEGIN)."""
+    """An engine whose transactions begin as the execution option `sqlite_begin` says (default: plain BEGIN).
+
+    With `sqlite_unchecked` foreign keys are not checked in that transaction.
+    """
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=str(path)),
         module=driver,
@@ -68,7 +71,13 @@ def sqlite_engine(path: Path, *, deadline_seconds: float, driver: ModuleType) ->
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+        options = connection.get_execution_options()
+        # It can only be said before a transaction begins.
+        unchecked = options.get("sqlite_unchecked", False)
+        if unchecked != connection.info.get("unchecked", False):
+            connection.exec_driver_sql(f"PRAGMA foreign_keys = {'OFF' if unchecked else 'ON'}")
+            connection.info["unchecked"] = unchecked
+        connection.exec_driver_sql(options.get("sqlite_begin", "BEGIN"))
 
     return engine
 

@@ -52,6 +52,15 @@ class CsvRows:
         self.last = self.first + len(self._taken) - 1
         return cells
 
+    @property
+    def between_rows(self) -> bool:
+        """Whether no line that was taken waits to be read again."""
+        return not self._again
+
+    def skip(self, lines: int) -> None:
+        """Somebody else has read so many lines, whole rows."""
+        self.last += lines
+
     def _next_lines(self) -> Iterator[str]:
         reopened = 0
         while True:

@@ -1,24 +1,34 @@
-"""The two kinds of files that can be imported."""
+"""The two kinds of rows that can be imported."""
 
 from __future__ import annotations
 
-from app.db import interactions, items
+from app.db.interactions import NewInteraction
+from app.db.items import NewItem
+from app.db.new_interactions import NewInteractions
+from app.importing import many_rows
 from app.importing.items import ITEM_COLUMNS, item
 from app.importing.load import RowKind
 from app.importing.rows import INTERACTION_COLUMNS, interaction
+from app.importing.storing import store_interactions, store_items
 
-INTERACTIONS: RowKind[interactions.NewInteraction] = RowKind(
+INTERACTIONS: RowKind[NewInteraction, NewInteractions] = RowKind(
     columns=INTERACTION_COLUMNS,
     required=("user_id", "item_id"),
     read=lambda record, now_us: interaction(record, now_us=now_us),
-    store=lambda connection, rows, now_us: interactions.append(connection, rows, received_us=now_us).accepted,
+    many=lambda rows, now_us: many_rows.interactions(rows, now_us=now_us),
+    batch=NewInteractions.of,
+    batch_type=NewInteractions,
+    store=store_interactions,
 )
 """What users did; a known `event_id` is a duplicate and changes nothing."""
 
-ITEMS: RowKind[items.NewItem] = RowKind(
+ITEMS: RowKind[NewItem, list[NewItem]] = RowKind(
     columns=ITEM_COLUMNS,
     required=("item_id",),
     read=lambda record, _: item(record),
-    store=lambda connection, rows, now_us: items.upsert(connection, rows, now_us=now_us),
+    many=lambda *_: None,
+    batch=list,
+    batch_type=list[NewItem],
+    store=store_items,
 )
 """Records of items; each replaces the one before, the last of a file wins."""

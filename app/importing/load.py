@@ -1,18 +1,16 @@
-"""One file into the store: checked as a whole or line by line, stored in batches, with its progress told."""
+"""A file or an upload into the store: all of it checked into a spool first, then stored, with the progress told."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
-
-from sqlalchemy import Connection
+from typing import Generic, Literal, Protocol, TypeVar
 
 from app.clock import Clock
 from app.db.engine import Store
-from app.importing.files import BadLine, CellReader, Record, RecordFile
+from app.importing.records import BadLine, CellReader, Many, Record
+from app.importing.spool import Spool
 
 BATCH_ROWS = 10_000
 LISTED_ERRORS = 100
@@ -20,25 +18,46 @@ LISTED_ERRORS = 100
 OnError = Literal["abort", "skip"]
 Phase = Literal["checking", "storing"]
 OnProgress = Callable[[Phase, int, int, int], None]
-"""Called with the phase, the bytes read, the bytes of the file, and the rows so far."""
+"""Called with the phase, how much is done and of how much (bytes read while checking, rows while storing), and the rows
+so far."""
 
 RowT = TypeVar("RowT")
+BatchT = TypeVar("BatchT", bound=Sized)
+Part = Record | BadLine
+
+
+class Source(Protocol):
+    """Where records come from: `app.importing.files.RecordFile`, or a Parquet file."""
+
+    size: int
+
+    @property
+    def position(self) -> int:
+        """How much of `size` is read."""
+
+    def parts(self, many: Callable[[Many], BatchT | None]) -> Iterator[BatchT | Record | BadLine]:
+        """Records, or lots of them at once."""
 
 
 @dataclass(frozen=True)
-class RowKind(Generic[RowT]):
-    """How one kind of file is read and stored.
+class RowKind(Generic[RowT, BatchT]):
+    """How one kind of rows is read and stored.
 
     Attributes:
-        columns, required: the columns a CSV file may have, and those that it must.
+        columns, required: the columns that CSV may have, and those that it must.
         read: a record as a row, or what is wrong with it; given the time received in microseconds.
-        store: rows into the store, in the caller's transaction; given that time too. Returns how many were new.
+        many: lines as a batch at once, or None where any may be wrong; given that time too.
+        batch: a batch of rows. batch_type: what it is.
+        store: what is in a spool into the store.
     """
 
     columns: Mapping[str, CellReader]
     required: tuple[str, ...]
     read: Callable[[Record | BadLine, int], RowT | BadLine]
-    store: Callable[[Connection, list[RowT], int], int]
+    many: Callable[[Many, int], BatchT | None]
+    batch: Callable[[list[RowT]], BatchT]
+    batch_type: type[BatchT]
+    store: Callable[[Storing[BatchT]], None]
 
 
 @dataclass
@@ -56,59 +75,99 @@ class ImportReport:
         if len(self.errors) < LISTED_ERRORS:
             self.errors.append(line)
 
+    def count(self, *, rows: int, accepted: int) -> None:
+        """Count rows that were stored, so many of them new."""
+        self.accepted += accepted
+        self.duplicates += rows - accepted
 
-def load_file(
-    path: Path,
+
+class Count(Protocol):
+    """Takes what became of rows."""
+
+    def __call__(self, *, rows: int, accepted: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Storing(Generic[BatchT]):
+    """What there is to store, and how.
+
+    Attributes:
+        whole: in one transaction, so that all is there or nothing; otherwise in several, each durable when it is done.
+        count: told of rows that are stored for good: how many, and how many of them were new.
+        done: told how many rows are stored or about to be.
+        check: called before each batch; may raise to give up.
+    """
+
+    store: Store
+    spool: Spool[BatchT]
+    received_us: int
+    whole: bool
+    count: Count
+    done: Callable[[int], None]
+    check: Callable[[], None]
+
+
+def load(
+    source: Source,
     store: Store,
-    kind: RowKind[RowT],
+    kind: RowKind[RowT, BatchT],
     *,
     on_error: OnError,
+    spool_folder: Path,
     clock: Clock,
-    on_progress: OnProgress,
+    on_progress: OnProgress = lambda *_: None,
+    whole: bool = False,
+    check: Callable[[], None] = lambda: None,
     report: ImportReport | None = None,
 ) -> ImportReport:
-    """Store the rows of a file in batches of 10,000, each durable when it is done.
+    """Check all rows, then store them.
 
-    With `abort` the whole file is read and checked first: if a row is bad, the report lists it and nothing is stored.
-    With `skip` the good rows are stored. If the store fails in between, the batches before stay; rows with `event_id`s
-    can be sent again without harm.
+    With `abort`, if a row is bad, the report lists it and nothing is stored; with `skip` the good rows are. If the
+    source cannot be read to its end nothing is. If the store fails in between, what was committed before stays; rows
+    with `event_id`s can be sent again without harm.
 
     Args:
+        spool_folder: where the checked rows wait.
+        whole: store all rows in one transaction.
+        check: called often; may raise to give up.
         report: what is counted into, for a caller who needs the counts also where this raises.
-    Raises: BadFile, also in the middle of a file that is damaged; StoreUnavailable.
+    Raises: BadFile; StoreUnavailable; OSError where the spool cannot be written; what `check` raises.
     """
     report = ImportReport() if report is None else report
-    if on_error == "abort":
-        rows = 0
-        for batch in _batches(path, kind, report, clock=clock, phase="checking", on_progress=on_progress):
-            rows += len(batch)
-        if report.rejected:
+    received_us = clock()
+    with Spool(spool_folder, kind.batch_type) as spool:
+        for batch in _checked(source, kind, report, received_us):
+            check()
+            spool.add(batch)
+            on_progress("checking", source.position, source.size, spool.rows)
+        on_progress("checking", source.size, source.size, spool.rows)
+        if report.rejected and on_error == "abort":
             return report
-    for batch in _batches(path, kind, report, clock=clock, phase="storing", on_progress=on_progress):
-        with store.write() as connection:
-            accepted = kind.store(connection, batch, clock())
-        report.accepted += accepted
-        report.duplicates += len(batch) - accepted
+
+        def done(rows: int) -> None:
+            on_progress("storing", rows, spool.rows, rows)
+
+        kind.store(Storing(store, spool, received_us, whole, report.count, done, check))
+        done(spool.rows)
     return report
 
 
-def _batches(
-    path: Path, kind: RowKind[RowT], report: ImportReport, *, clock: Clock, phase: Phase, on_progress: OnProgress
-) -> Iterator[list[RowT]]:
-    done = 0
-    with RecordFile(path, columns=kind.columns, required=kind.required) as records:
-        rows = _good_rows(records, kind, report, clock)
-        while batch := list(islice(rows, BATCH_ROWS)):
-            yield batch
-            done += len(batch)
-            on_progress(phase, records.position, records.size, done)
-        on_progress(phase, records.size, records.size, done)
-
-
-def _good_rows(records: RecordFile, kind: RowKind[RowT], report: ImportReport, clock: Clock) -> Iterator[RowT]:
-    for record in records:
-        row = kind.read(record, clock())
-        if isinstance(row, BadLine):
-            report.refuse(row)
-        else:
-            yield row
+def _checked(source: Source, kind: RowKind[RowT, BatchT], report: ImportReport, received_us: int) -> Iterator[BatchT]:
+    """The good rows, in their order."""
+    rows: list[RowT] = []
+    for part in source.parts(lambda lines: kind.many(lines, received_us)):
+        if isinstance(part, Record | BadLine):
+            row = kind.read(part, received_us)
+            if isinstance(row, BadLine):
+                report.refuse(row)
+            else:
+                rows.append(row)
+            if len(rows) < BATCH_ROWS:
+                continue
+        if rows:
+            yield kind.batch(rows)
+            rows = []
+        if not isinstance(part, Record | BadLine):
+            yield part
+    if rows:
+        yield kind.batch(rows)

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 from app.db.interactions import NewInteraction
 from app.errors import FieldError
-from app.importing.files import BadLine, CellReader, Record, spanning
+from app.importing.records import BadLine, CellReader, Record, spanning
 from app.interaction_rows import read_rows
+from app.strict_json import RepeatedNames
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INTEGER = re.compile(r"\d{1,18}", re.ASCII)
@@ -25,10 +26,15 @@ def number_or_text(cell: str) -> object:
 def json_or_text(cell: str) -> object:
     """What the cell says as JSON; otherwise the text, for the rules to refuse."""
     try:
-        value: object = json.loads(cell)
+        value: object = json.loads(cell, object_pairs_hook=_noting_repeats)
     except (ValueError, RecursionError):
         return cell
     return value
+
+
+def _noting_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    built = dict(pairs)
+    return built if len(built) == len(pairs) else RepeatedNames(pairs)
 
 
 INTERACTION_COLUMNS: Mapping[str, CellReader] = {

@@ -45,7 +45,11 @@ def read_answer(stream: BinaryIO) -> Answer:
 def new_server(folder: Path, template: Path, **options: object) -> Server:
     """The service on an embedded store of its own and a free port; not running yet."""
     shutil.copy(template, folder / "likewise.db")
-    values = {"database_url": f"sqlite:///{folder}/likewise.db", "model_dir": folder / "models"}
+    values = {
+        "database_url": f"sqlite:///{folder}/likewise.db",
+        "model_dir": folder / "models",
+        "spool_dir": folder / "spool",
+    }
     settings = Settings.model_validate(values)
     return Server(create_app(settings), settings, port=0, **options)  # type: ignore[arg-type]  # by name
 

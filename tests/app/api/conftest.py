@@ -24,7 +24,11 @@ def start(tmp_path: Path, sqlite_template: Path) -> Iterator[StartService]:
     def _start(*, loopback: bool = True, **settings: object) -> Running:
         database = tmp_path / f"{len(started)}.db"
         shutil.copy(sqlite_template, database)
-        values = {"database_url": f"sqlite:///{database}", "model_dir": tmp_path / "models"} | settings
+        values = {
+            "database_url": f"sqlite:///{database}",
+            "model_dir": tmp_path / "models",
+            "spool_dir": tmp_path / "spool",
+        } | settings
         clock = Clock()
         app = create_app(Settings.model_validate(values), loopback=loopback, clock=clock)
         client = TestClient(app)
@@ -76,7 +80,11 @@ def untrained_shop(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Pa
 @contextmanager
 def _running(folder: Path, template: Path) -> Iterator[Running]:
     shutil.copy(template, folder / "likewise.db")
-    values = {"database_url": f"sqlite:///{folder}/likewise.db", "model_dir": folder / "models"}
+    values = {
+        "database_url": f"sqlite:///{folder}/likewise.db",
+        "model_dir": folder / "models",
+        "spool_dir": folder / "spool",
+    }
     clock = Clock()
     app = create_app(Settings.model_validate(values), clock=clock)
     with TestClient(app) as client:

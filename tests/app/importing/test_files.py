@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from app.importing.files import MAX_LINE_BYTES, BadFile, BadLine, Record, RecordFile
+from app.importing.files import RecordFile
+from app.importing.lines import MAX_LINE_BYTES
+from app.importing.records import BadFile, BadLine, Record
 from app.importing.rows import number_or_text
 
 COLUMNS = {"user_id": str, "value": number_or_text}
 
 
 def read(path: Path) -> list[Record | BadLine]:
-    with RecordFile(path, columns=COLUMNS) as records:
+    with RecordFile.open(path, columns=COLUMNS) as records:
         return list(records)
 
 
@@ -152,7 +154,7 @@ def test_a_broken_gzip_is_refused_in_words_that_show_nothing_of_it(tmp_path: Pat
 
 def test_the_position_ends_at_the_size(tmp_path: Path) -> None:
     lines = b"".join(json.dumps({"user_id": f"user {n}"}).encode() + b"\n" for n in range(5000))
-    with RecordFile(written(tmp_path, "a.ndjson.gz", lines), columns=COLUMNS) as records:
+    with RecordFile.open(written(tmp_path, "a.ndjson.gz", lines), columns=COLUMNS) as records:
         assert records.position == 0
         assert len(list(records)) == 5000
         assert records.position == records.size

@@ -3,24 +3,33 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.db import interactions, items
 from app.db.engine import Store
-from app.importing.files import BadFile
+from app.importing.files import RecordFile
 from app.importing.kinds import INTERACTIONS, ITEMS
-from app.importing.load import LISTED_ERRORS, ImportReport, OnError, Phase, load_file
+from app.importing.load import LISTED_ERRORS, ImportReport, OnError, Phase, RowKind
+from app.importing.load import load as load_source
+from app.importing.records import BadFile
 
 NOW_US = 1_700_000_000_000_000
 
 
-def load(path: Path, store: Store, on_error: OnError = "abort") -> ImportReport:
-    return load_file(path, store, INTERACTIONS, on_error=on_error, clock=lambda: NOW_US, on_progress=lambda *_: None)
+def load(path: Path, store: Store, on_error: OnError = "abort", **options: Any) -> ImportReport:
+    return load_kind(path, store, INTERACTIONS, on_error, **options)
 
 
 def load_items(path: Path, store: Store, on_error: OnError = "abort") -> ImportReport:
-    return load_file(path, store, ITEMS, on_error=on_error, clock=lambda: NOW_US, on_progress=lambda *_: None)
+    return load_kind(path, store, ITEMS, on_error)
+
+
+def load_kind(path: Path, store: Store, kind: RowKind[Any, Any], on_error: OnError, **options: Any) -> ImportReport:
+    with RecordFile.open(path, columns=kind.columns, required=kind.required) as source:
+        spool = path.parent / "spool"
+        return load_source(source, store, kind, on_error=on_error, spool_folder=spool, clock=lambda: NOW_US, **options)
 
 
 def stored(store: Store) -> list[dict[str, object]]:
@@ -122,24 +131,13 @@ def test_a_hundred_errors_are_listed_and_all_are_counted(sqlite_store: Store, tm
     assert (len(report.errors), report.rejected) == (LISTED_ERRORS, 250)
 
 
-def test_what_was_stored_of_a_file_that_breaks_off_is_counted(sqlite_store: Store, tmp_path: Path) -> None:
+def test_nothing_is_stored_of_a_file_that_breaks_off(sqlite_store: Store, tmp_path: Path) -> None:
     rows = b"user_id,item_id\nx\n" + b"".join(b"u%d,i%d\n" % (n, n * 7919 % 1000) for n in range(30_000))
     path = tmp_path / "a.csv.gz"
     path.write_bytes(gzip.compress(rows, mtime=0)[:-1000])
-    report = ImportReport()
     with pytest.raises(BadFile, match="ends in the middle"):
-        load_file(
-            path,
-            sqlite_store,
-            INTERACTIONS,
-            on_error="skip",
-            clock=lambda: NOW_US,
-            on_progress=lambda *_: None,
-            report=report,
-        )
-    with sqlite_store.read() as connection:
-        assert interactions.count(connection, beyond=None) == report.accepted == 20_000
-    assert [error.line for error in report.errors] == [2]
+        load(path, sqlite_store, "skip")
+    assert stored(sqlite_store) == []
 
 
 def test_an_unknown_column_refuses_the_file_whatever_on_error_says(sqlite_store: Store, tmp_path: Path) -> None:
@@ -158,22 +156,15 @@ def test_a_missing_column_refuses_the_file_instead_of_each_row(
         load_items(written(tmp_path / "a.csv", "title\na\n"), sqlite_store, "skip")
 
 
-@pytest.mark.slow
 def test_progress_reaches_the_end_of_the_file(sqlite_store: Store, tmp_path: Path) -> None:
-    path = written(tmp_path / "a.csv", "user_id,item_id\n" + "".join(f"u{n},i\n" for n in range(25_000)))
+    rows = "".join(f"user-of-some-length-{n},an-item-of-some-length\n" for n in range(25_000))
+    path = written(tmp_path / "a.csv", f"user_id,item_id\n{rows}")
     told: list[tuple[Phase, int, int, int]] = []
-    load_file(
-        path,
-        sqlite_store,
-        INTERACTIONS,
-        on_error="abort",
-        clock=lambda: NOW_US,
-        on_progress=lambda *each: told.append(each),
-    )
+    load(path, sqlite_store, on_progress=lambda *each: told.append(each))
     size = path.stat().st_size
-    assert told[-1] == ("storing", size, size, 25_000)
-    assert [rows for phase, _, _, rows in told if phase == "storing"] == [10_000, 20_000, 25_000, 25_000]
+    assert told[-1] == ("storing", 25_000, 25_000, 25_000)
     assert ("checking", size, size, 25_000) in told
+    assert len([phase for phase, *_ in told if phase == "checking"]) > 2
 
 
 def test_items_are_put_with_their_titles_and_categories(store: Store, tmp_path: Path) -> None:
