@@ -113,7 +113,7 @@ def rows_of_service(earlier: Interactions) -> Positives:
     events = Events(
         user_keys=earlier.user_ids.astype(np.int64),
         item_keys=earlier.item_ids.astype(np.int64),
-        event_codes=np.zeros(len(earlier), dtype=np.uint16),
+        event_codes=np.zeros(len(earlier), dtype=np.int32),
         event_types=("interaction",),
         values=np.maximum(values, 0.5).astype(np.float32),
         times_us=earlier.timestamps.astype(np.int64) * MICROSECONDS,

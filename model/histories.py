@@ -18,13 +18,13 @@ from model import item_table
 from model.item_table import ItemTable
 from model.vocabulary import Vocabulary
 
-EventCodes = NDArray[np.uint8] | NDArray[np.uint16]
+EventCodes = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32]
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "user_keys": ("int64",),
     "indptr": ("int64",),
     "item_positions": ("int32",),
-    "event_codes": ("uint8", "uint16"),
+    "event_codes": ("uint8", "uint16", "int32"),
     "times_us": ("int64",),
     "values": ("float32",),
 }
@@ -54,7 +54,7 @@ class Histories:
         items: all items there were, those without interactions too.
         indptr: the interactions of user u are rows indptr[u] to indptr[u + 1], int64, shape (U + 1,).
         item_positions: row of `items`, int32, shape (N,).
-        event_codes: index into event_types, uint8 or uint16, shape (N,).
+        event_codes: index into event_types, uint8, uint16 or int32, shape (N,).
         event_types: names of the event types.
         times_us: when it happened, microseconds since the epoch, int64, shape (N,).
         values: float32, shape (N,).
@@ -108,7 +108,7 @@ class Histories:
             event_codes: index into event_types, shape (N,).
             times_us: microseconds since the epoch, shape (N,).
             values: shape (N,).
-            event_types: names of the event types, at most 65,536.
+            event_types: names of the event types.
             user_ids: id of every user key; users without interactions may be among them.
             items: every item; items without interactions may be among them.
         Raises: ValueError for a key without an id, an event code without a name, or lengths that disagree.
@@ -130,7 +130,7 @@ class Histories:
             items=items,
             indptr=indptr,
             item_positions=item_rows[order].astype(np.int32),
-            event_codes=codes.astype(np.uint8) if len(event_types) <= 256 else codes.astype(np.uint16),
+            event_codes=_in_fewest_bytes(codes, len(event_types)),
             event_types=tuple(event_types),
             times_us=times_us[order],
             values=values[order].astype(np.float32),
@@ -208,6 +208,12 @@ class Histories:
         """The id of a user, or None if unknown."""
         row = _row(self.user_keys, user_key)
         return None if row is None else self.users.id(row)
+
+
+def _in_fewest_bytes(codes: NDArray[np.integer[Any]], types: int) -> EventCodes:
+    if types <= 2**8:
+        return codes.astype(np.uint8)
+    return codes.astype(np.uint16) if types <= 2**16 else codes.astype(np.int32)
 
 
 def _row(keys: NDArray[np.int64], key: int) -> int | None:

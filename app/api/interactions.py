@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from app.api.answers import json_answer, no_content
 from app.api.body import read_body
@@ -21,8 +22,10 @@ from app.api.uploads import PROBLEMS, STORED, UploadQuery, store_upload
 from app.clock import to_rfc3339
 from app.db import interactions
 from app.db.engine import StoreUnavailable
+from app.db.exports import all_interactions
 from app.db.interactions import Appended, NewInteraction
 from app.errors import invalid, unknown_event
+from app.exported import interactions_ndjson
 from app.interaction_rows import InteractionRow, read_rows
 from app.state import AppState, app_state
 from app.strict_json import decode_json
@@ -154,6 +157,45 @@ async def _committed(state: AppState, rows: list[NewInteraction], *, received_us
 async def upload_bulk(request: Request) -> Response:
     """By a process of its own."""
     return await store_upload(request, "interactions")
+
+
+@operations.get(
+    "/interactions/export",
+    scope="admin",
+    summary="Everything, as NDJSON",
+    description="A stream of all interactions that were stored when it began, in the order they were stored in and in "
+    "the form that POST /interactions/bulk takes. Where the store goes away meanwhile the connection breaks off.",
+    answers={
+        200: Answer(
+            "A line for each interaction.",
+            str,
+            '{"user_id":"ada","item_id":"espresso-cup","event_type":"purchase","value":2.0,'
+            '"timestamp":"2025-01-31T12:00:00Z","event_id":"order-1001-1"}\n',
+            media_type="application/x-ndjson",
+        )
+    },
+)
+async def export(request: Request) -> Response:
+    """Page by page; the first one is read before the answer begins, so that a store that is away is told as such."""
+    state = app_state(request)
+    pages = all_interactions(state.store)
+
+    def following() -> bytes | None:
+        page = next(pages, None)
+        return None if page is None else interactions_ndjson(page)
+
+    async def read() -> bytes | None:
+        return await from_store(following, deadline_seconds=state.settings.store_timeout_seconds)
+
+    first = await read()
+
+    async def lines() -> AsyncIterator[bytes]:
+        found = first
+        while found is not None:
+            yield found
+            found = await read()
+
+    return StreamingResponse(lines(), media_type="application/x-ndjson")
 
 
 @operations.get(

@@ -7,6 +7,7 @@ import typer
 from app.cli import (
     db,
     demo,
+    export_file,
     export_recommendations,
     import_file,
     keys,
@@ -31,6 +32,7 @@ application.command(hidden=True)(worker.worker)
 application.command()(train.train)
 application.command()(demo.demo)
 application.command(name="import")(import_file.import_file)
+application.command(name="export")(export_file.export_file)
 application.command()(recommend.recommend)
 application.command()(export_recommendations.export_recommendations)
 application.add_typer(models.group, name="models")

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import csv
-import gzip
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, cast
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.exits import CommandFailed
 from app.cli.output import JsonOption, counted, print_json, say
 from app.cli.reader import reading
 from app.cli.stores import read_settings
+from app.cli.written_files import finished, format_of
 
 if TYPE_CHECKING:
     from app.recommend.everyone import UserList
@@ -37,56 +35,22 @@ def export_recommendations(
     from app.cli.progress import counting_bar
     from app.recommend.everyone import everyone
 
-    write = _writer(file)
+    write = _csv if format_of(file) == "csv" else _ndjson
     with reading(read_settings()) as state:
         total = state.history.held.users()
-        unfinished = file.with_name(file.name + ".unfinished")
-        try:
-            with (
-                _opened(unfinished, compressed=file.suffix == ".gz") as out,
-                counting_bar("Ranking", total=total, unit="users") as progress,
-            ):
-                users = 0
-                lists = everyone(state.recommender, state.history, limit=limit)
-                for users, _ in enumerate(write(out, lists), 1):
-                    if users % _TOLD_EVERY == 0:
-                        progress(users)
-                progress(users)
-            unfinished.replace(file)
-        except OSError as error:
-            unfinished.unlink(missing_ok=True)
-            raise CommandFailed(f"{file} cannot be written: {error.strerror or error}") from error
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
+        with finished(file) as out, counting_bar("Ranking", total=total, unit="users") as progress:
+            users = 0
+            lists = everyone(state.recommender, state.history, limit=limit)
+            for users, _ in enumerate(write(out, lists), 1):
+                if users % _TOLD_EVERY == 0:
+                    progress(users)
+            progress(users)
         model = state.live.current()
     if as_json:
         print_json({"users": users, "model_version": None if model is None else model.version, "file": str(file)})
         return
     version = "no model yet" if model is None else f"model version {model.version}"
     say(f"{counted(users, 'list')} in {file} ({version})")
-
-
-_Write = Callable[[IO[bytes], "Iterator[UserList]"], "Iterator[UserList]"]
-
-
-def _writer(file: Path) -> _Write:
-    kind = (file.suffixes[-2:-1] if file.suffix == ".gz" else file.suffixes[-1:]) or [""]
-    if kind[0] in {".ndjson", ".jsonl"}:
-        return _ndjson
-    if kind[0] == ".csv":
-        return _csv
-    raise typer.BadParameter("name a .ndjson, .jsonl or .csv file, with or without .gz", param_hint="FILE")
-
-
-@contextmanager
-def _opened(path: Path, *, compressed: bool) -> Iterator[IO[bytes]]:
-    with path.open("wb") as plain:
-        if not compressed:
-            yield plain
-            return
-        with gzip.GzipFile(fileobj=plain, mode="wb", compresslevel=1) as packed:
-            yield cast("IO[bytes]", packed)
 
 
 def _ndjson(out: IO[bytes], lists: Iterator[UserList]) -> Iterator[UserList]:

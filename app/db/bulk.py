@@ -24,6 +24,7 @@ _CACHE_KIB = 64 * 1024
 _USUAL_CACHE_KIB = 2_000
 _STAGED_ROWS = 400_000
 _ROWS_AT_ONCE = 20_000
+_WORTH_SORTING = 20_000
 _ROWS_OF_A_STATEMENT = 100
 
 _NEEDED = ("user_key", "item_key", "event_type", "value", "occurred_us", "received_us")
@@ -107,7 +108,7 @@ class BulkAppend:
 class _Staged:
     """Rows on their way into SQLite, some forty bytes each.
 
-    They are inserted in the order of their users. Of the indexes that by user is the one whose entries lie all over the
+    Many are inserted in the order of their users. Of the indexes that by user is the one whose entries lie all over the
     file, and each of its pages then changes once for many rows.
     """
 
@@ -137,7 +138,7 @@ class _Staged:
         """All of them; how many were new."""
         users_N, items_N, times_N = np.concatenate(self._numbers, axis=1)
         values_N = np.concatenate(self._values)
-        order = np.argsort(users_N, kind="stable")
+        order = np.argsort(users_N, kind="stable") if len(users_N) >= _WORTH_SORTING else np.arange(len(users_N))
         # A column of which no row has anything is left out, and no None is handed over: the driver takes five times as
         # long for one as for a text.
         names = [*_NEEDED, *self._texts]

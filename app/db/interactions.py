@@ -8,13 +8,11 @@ import sqlalchemy as sa
 
 from app.db import changes, tables
 from app.db.append import Appended, NewInteraction, StoredInteraction, append, append_many
-from app.db.columns import InteractionColumns, log_columns
-from app.db.statements import copy_now, covered, last_key, snapshot_now, uncovered
+from app.db.statements import copy_now, last_key, snapshot_now, uncovered
 from app.db.watermark import Watermark
 
 __all__ = [
     "Appended",
-    "InteractionColumns",
     "NewInteraction",
     "StoredInteraction",
     "append",
@@ -25,7 +23,6 @@ __all__ = [
     "delete_expired",
     "last_id",
     "page",
-    "scan",
 ]
 
 _t = tables.interactions.c
@@ -83,20 +80,6 @@ def delete_expired(connection: sa.Connection, *, before_us: int, limit: int, now
     if deleted:
         changes.record(connection, "interactions_expired", [before_us], at_us=now_us)
     return deleted
-
-
-def scan(connection: sa.Connection, *, upto: Watermark, after_id: int, limit: int) -> InteractionColumns:
-    """The next `limit` rows above `after_id` that `upto` covers; fewer than `limit` means that no more follow.
-
-    Ranges may be read in transactions of their own: what a watermark covers does not grow.
-    """
-    query = (
-        sa.select(*log_columns())
-        .where(_t.id > after_id, covered(tables.interactions, upto, last_id=upto.last_id))
-        .order_by(_t.id)
-        .limit(limit)
-    )
-    return InteractionColumns.of(connection.execute(query))
 
 
 def current_watermark(connection: sa.Connection) -> Watermark:

@@ -72,9 +72,14 @@ def get(connection: sa.Connection, item_id: str) -> ItemRecord | None:
     return None if row is None else _record(row)
 
 
-def page(connection: sa.Connection, *, limit: int, after_key: int | None = None) -> list[ItemRecord]:
-    """Up to `limit` items, ascending by key, that follow `after_key`; deleted ones are left out."""
+def page(connection: sa.Connection, *, limit: int, after_key: int | None = None, put: bool = False) -> list[ItemRecord]:
+    """Up to `limit` items, ascending by key, that follow `after_key`; deleted ones are left out.
+
+    `put`: only those that somebody has put a record for.
+    """
     query = _records_query().where(_t.deleted.is_(False)).limit(limit)
+    if put:
+        query = query.where(_t.updated_us.is_not(None))
     if after_key is not None:
         query = query.where(_t.item_key > after_key)
     return [_record(row) for row in connection.execute(query).mappings()]

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 
 from app.db.items import NewItem
+from app.exported import CATEGORY_SEPARATOR
 from app.ids import ExternalId
 from app.importing.records import BadLine, CellReader, Record
 from app.importing.rows import bad_row, json_or_text, number_or_text
 from app.item_rows import ItemFields
 from app.plain_words import field_errors
-
-CATEGORY_SEPARATOR = "|"
 
 
 class ItemRow(ItemFields):

@@ -6,7 +6,7 @@ Letters used for shapes: N events, P pairs of a user and an item, U users, I ite
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 from app.db import interactions
 from app.db.engine import Store
 from app.db.feed import adopt_restored, holds_foreign
+from app.db.scan import RANGE_ROWS, EventNames, LogRange, scan
 from app.db.watermark import Watermark
 from model.positives import EventWeights, TypeWeights, speaking
 from model.user_items import damped
-
-# One short read of the store: long reads hold back its clean-up and, with them, everybody's writes.
-RANGE_ROWS = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +27,7 @@ class Events:
 
     Attributes:
         user_keys, item_keys: the store's keys, int64.
-        event_codes: index into event_types, uint16.
+        event_codes: index into event_types, int32.
         event_types: names of the event types.
         values: float32.
         times_us: microseconds since the epoch, int64.
@@ -38,7 +36,7 @@ class Events:
 
     user_keys: NDArray[np.int64]
     item_keys: NDArray[np.int64]
-    event_codes: NDArray[np.uint16]
+    event_codes: NDArray[np.int32]
     event_types: tuple[str, ...]
     values: NDArray[np.float32]
     times_us: NDArray[np.int64]
@@ -103,25 +101,15 @@ def read_events(store: Store, *, check: Callable[[], None] = lambda: None, range
     Raises: StoreUnavailable.
     """
     watermark = _watermark(store)
-    codes: dict[str, int] = {}
-    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in _COLUMNS}
-    after_id = 0
-    while True:
-        check()
-        with store.read() as connection:
-            found = interactions.scan(connection, upto=watermark, after_id=after_id, limit=range_rows)
-        event_codes = [codes.setdefault(name, len(codes)) for name in found.event_type]
-        columns["user_keys"].append(found.user_key)
-        columns["item_keys"].append(found.item_key)
-        columns["event_codes"].append(np.array(event_codes, dtype=np.uint16))
-        columns["values"].append(found.value.astype(np.float32))
-        columns["times_us"].append(found.occurred_us)
-        if len(found) < range_rows:
-            break
-        after_id = int(found.id[-1])
-    # Column by column, each list freed as it is joined: the peak is one column more than the result.
-    joined = {name: _joined(columns.pop(name), dtype) for name, dtype in _COLUMNS.items()}
-    return Events(**joined, event_types=tuple(codes), watermark=watermark)
+    names = EventNames()
+    ranges: list[LogRange] = list(scan(store, watermark, names, rows=range_rows, check=check))
+    joined: dict[str, NDArray[Any]] = {}
+    for column, dtype in _COLUMNS.items():
+        # Column by column, each freed as it is joined: the peak is one column more than the result.
+        parts = [getattr(each, column) for each in ranges]
+        joined[column] = np.concatenate(parts) if parts else np.empty(0, dtype=dtype)
+        ranges = [replace(each, **{column: _NOTHING[dtype]}) for each in ranges]
+    return Events(**joined, event_types=names.names, watermark=watermark)
 
 
 def positives(events: Events, event_weights: EventWeights) -> Positives:
@@ -146,14 +134,23 @@ def positives(events: Events, event_weights: EventWeights) -> Positives:
 
 def pairs(rows: Positives) -> Pairs:
     """One row for each (user, item): weight log2(1 + sum of its events' weights), scaled to mean 1."""
-    user_keys, users = np.unique(rows.user_keys, return_inverse=True)
-    item_keys, items = np.unique(rows.item_keys, return_inverse=True)
+    user_keys, users = _numbered(rows.user_keys)
+    item_keys, items = _numbered(rows.item_keys)
     width = max(len(item_keys), 1)
     found, row_of = np.unique(users * width + items, return_inverse=True)
     weights = damped(np.bincount(row_of, weights=rows.weights, minlength=len(found)))
     if len(found):
         weights /= weights.mean()
     return Pairs(user_keys, item_keys, found // width, found % width, weights.astype(np.float32))
+
+
+def _numbered(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """As `np.unique(keys, return_inverse=True)`, of keys from 0; without a sort where they lie close together."""
+    if not len(keys) or keys.max() > 4 * len(keys):
+        return np.unique(keys, return_inverse=True)
+    there = np.bincount(keys) > 0
+    numbers = np.cumsum(there) - 1
+    return np.flatnonzero(there), numbers[keys]
 
 
 def _watermark(store: Store) -> Watermark:
@@ -169,11 +166,8 @@ def _watermark(store: Store) -> Watermark:
 _COLUMNS: Mapping[str, type[np.generic]] = {
     "user_keys": np.int64,
     "item_keys": np.int64,
-    "event_codes": np.uint16,
+    "event_codes": np.int32,
     "values": np.float32,
     "times_us": np.int64,
 }
-
-
-def _joined(chunks: list[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
-    return np.concatenate(chunks).astype(dtype, copy=False) if chunks else np.empty(0, dtype=dtype)
+_NOTHING: Mapping[type[np.generic], NDArray[Any]] = {kind: np.empty(0, dtype=kind) for kind in _COLUMNS.values()}

@@ -19,6 +19,7 @@ from app.training.config import TrainingConfig
 from app.training.dataset import Events, Pairs, Positives, pairs, positives, read_events
 from app.training.history import build_histories
 from app.training.lease import LOST
+from app.training.order_of_ids import ordered
 from app.training.progress import OnProgress, Progress, TrainingStopped
 from app.training.recipe import Fit
 from app.training.served import served_model
@@ -130,7 +131,8 @@ class _Run:
         config = TrainingConfig(**self._claim.config)
         self._progress.phase("read")
         events = read_events(self._store, check=self._progress.check)
-        rows = positives(events, self._settings.event_weights)
+        in_order = ordered(self._store, events)
+        rows = positives(in_order.events, self._settings.event_weights)
         numbered = pairs(rows)
         self._rows, self._watermark = len(rows), events.watermark
         if (too_little := _too_little(rows, numbered, forced=self._claim.force)) is not None:
@@ -147,7 +149,7 @@ class _Run:
         if self._claim.dry_run:
             metrics = self._metrics(config, trial, rows, numbered)
             return self.outcome("succeeded", metrics=metrics, reason="dry run: nothing was published")
-        served = self._refit(config, trial, rows, numbered, events)
+        served = in_order.with_store_keys(self._refit(config, trial, rows, numbered, in_order.events))
         return self._publish(config, served, self._metrics(config, trial, rows, numbered), events)
 
     def _refit(

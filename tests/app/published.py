@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from app.db import interactions, items, trainings, users
+from app.db import items, trainings, users
 from app.db.engine import Store
 from app.snapshots import SnapshotStore
+from app.training.dataset import read_events
 from app.training.history import item_table
 from model.histories import Histories
 from model.served import ServedModel, ServedPolicy
@@ -59,25 +60,24 @@ def publish_model(store: Store, model_dir: Path, *, seed: int = 1, history: bool
     with store.write() as connection:
         claim = trainings.claim(connection, "test", now_us=NOW_US, lease_us=10**9)
         assert claim is not None
-    with store.read(repeatable=True) as connection:
-        watermark = interactions.current_watermark(connection)
-        columns = interactions.scan(connection, upto=watermark, after_id=-1, limit=1_000_000)
-        user_ids = users.ids_of(connection, sorted(set(columns.user_key.tolist())))
-        item_ids = items.ids_of(connection, sorted(set(columns.item_key.tolist())))
+    events = read_events(store)
+    watermark = events.watermark
+    with store.read() as connection:
+        user_ids = users.ids_of(connection, sorted(set(events.user_keys.tolist())))
+        item_ids = items.ids_of(connection, sorted(set(events.item_keys.tolist())))
         records = list(items.records(connection))
-    keys, sizes = np.unique(columns.user_key, return_counts=True)
+    keys, sizes = np.unique(events.user_keys, return_counts=True)
     served = served_model(keys.tolist(), sorted(item_ids), seed=seed, history_sizes=sizes.astype(np.int32))
     name = f"model-{claim.id:06d}"
     stored = {"store_id": store.store_id(), "created_at": "2025-01-31T12:00:00Z"}
     if history:
-        types = sorted(set(columns.event_type))
         histories = Histories.build(
-            columns.user_key,
-            columns.item_key,
-            event_codes=np.array([types.index(kind) for kind in columns.event_type], dtype=np.int64),
-            times_us=columns.occurred_us,
-            values=columns.value,
-            event_types=types,
+            events.user_keys,
+            events.item_keys,
+            event_codes=events.event_codes,
+            times_us=events.times_us,
+            values=events.values,
+            event_types=events.event_types,
             user_ids=user_ids,
             items=item_table(records),
         )
@@ -96,7 +96,7 @@ def publish_model(store: Store, model_dir: Path, *, seed: int = 1, history: bool
             watermark=watermark,
             users=len(user_ids),
             items=len(item_ids),
-            rows=len(columns),
+            rows=len(events),
             seed=seed,
         )
         trainings.finish(connection, claim, "succeeded", now_us=NOW_US)

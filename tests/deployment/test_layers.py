@@ -50,14 +50,15 @@ MAY_IMPORT = {
     "app.recommend": LEAVES | {"app.live", "model"},
     "app.training": LEAVES | {"app.db", "app.snapshots", "model"},
     "app.readiness": LEAVES | {"app.db"},
+    "app.exported": LEAVES | {"app.db"},
     "app.uploads": LEAVES | {"app.db"},
     "app.state": LEAVES | {"app.db", "app.live", "app.readiness", "app.recommend", "app.snapshots", "app.uploads"},
     "app.api": LEAVES
     | {"app.db", "app.interaction_rows", "app.live", "app.readiness", "app.recommend", "app.state", "app.strict_json"}
-    | {"app.item_rows", "app.training.config", "app.uploads", "model"},
+    | {"app.exported", "app.item_rows", "app.training.config", "app.uploads", "model"},
     "app.main": LEAVES
     | {"app.api", "app.db", "app.live", "app.readiness", "app.recommend", "app.snapshots", "app.state", "app.uploads"},
-    "app.importing": LEAVES | {"app.db", "app.interaction_rows", "app.item_rows", "app.strict_json"},
+    "app.importing": LEAVES | {"app.db", "app.exported", "app.interaction_rows", "app.item_rows", "app.strict_json"},
     "app.demo": LEAVES | {"app.db"},
     "app.web": set[str](),
 }

@@ -35,7 +35,7 @@ class AwayStore:
     error: Exception = field(default_factory=lambda: StoreUnavailable("connection refused"))
     asked: int = 0
 
-    def read(self) -> None:
+    def read(self, *, repeatable: bool = False) -> None:
         self.asked += 1
         raise self.error
 

@@ -14,8 +14,9 @@ from app.db.append import StoredInteraction
 from app.db.columns import InteractionColumns
 from app.db.engine import Store
 from app.db.feed import FeedBatch, adopt_restored, read_feed
-from app.db.interactions import NewInteraction, append, delete_by_event_id, delete_expired, scan
+from app.db.interactions import NewInteraction, append, delete_by_event_id, delete_expired
 from app.db.items import NewItem
+from app.db.scan import EventNames, scan
 from app.db.watermark import START, Watermark
 from tests.app.db.rows import row, store_rows
 
@@ -234,8 +235,7 @@ def test_readers_beside_many_writers_get_every_row_exactly_once(postgres_store: 
         batch = read_feed(postgres_store, watermark)
         seen.update(one.id for one in batch.rows)
         watermark = batch.watermark
-        with postgres_store.read() as connection:
-            covered = scan(connection, upto=watermark, after_id=0, limit=10_000).id.tolist()
+        covered = [row_id for part in scan(postgres_store, watermark, EventNames()) for row_id in part.ids.tolist()]
         # A training up to this watermark reads the rows that the feed has brought so far: no more, no fewer.
         assert set(covered) == set(seen)
     seen.update(one.id for one in read_feed(postgres_store, watermark).rows)

@@ -3,20 +3,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import pytest
 import sqlalchemy as sa
 
 from app.db import tables
 from app.db.engine import Store
 from app.db.interactions import (
-    NewInteraction,
-    append,
     count,
     current_watermark,
     delete_by_event_id,
     page,
-    scan,
 )
 from app.db.watermark import START, Watermark
 from tests.app.db.rows import row, store_rows
@@ -57,50 +52,6 @@ def test_an_interaction_is_taken_back_by_its_event_id(store: Store) -> None:
         noted = connection.execute(sa.select(tables.changes.c["kind", "key", "at_us"])).all()
     assert noted == [("interactions_deleted", stored[0].user_key, 9)]
     assert store_rows(store, [row(event_id="e")]).accepted == 1
-
-
-def test_a_scan_in_ranges_gives_what_the_watermark_covers_as_columns(store: Store) -> None:
-    stored = store_rows(store, [NewInteraction(f"u{n % 4}", f"i{n}", f"t{n % 2}", n + 0.5, n * 10) for n in range(25)])
-    with store.read() as connection:
-        watermark = current_watermark(connection)
-    store_rows(store, [row("later", "later")])
-    parts = []
-    after = 0
-    while True:
-        with store.read() as connection:
-            part = scan(connection, upto=watermark, after_id=after, limit=10)
-        parts.append(part)
-        if len(part) < 10:
-            break
-        after = int(part.id[-1])
-    assert [len(part) for part in parts] == [10, 10, 5]
-    assert np.concatenate([part.id for part in parts]).tolist() == [one.id for one in stored.rows]
-    assert np.concatenate([part.user_key for part in parts]).tolist() == [one.user_key for one in stored.rows]
-    assert np.concatenate([part.item_key for part in parts]).tolist() == [one.item_key for one in stored.rows]
-    assert [name for part in parts for name in part.event_type] == [f"t{n % 2}" for n in range(25)]
-    assert np.concatenate([part.value for part in parts]).tolist() == [n + 0.5 for n in range(25)]
-    assert np.concatenate([part.occurred_us for part in parts]).tolist() == [n * 10 for n in range(25)]
-
-
-def test_a_scan_of_nothing_has_typed_columns(store: Store) -> None:
-    with store.read() as connection:
-        columns = scan(connection, upto=current_watermark(connection), after_id=0, limit=10)
-    assert (len(columns), columns.id.dtype, columns.value.dtype) == (0, np.int64, np.float64)
-
-
-@pytest.mark.postgres
-def test_a_scan_leaves_out_what_was_not_committed_then_though_its_id_is_lower(postgres_store: Store) -> None:
-    with postgres_store.write() as slow:
-        early = append(slow, [row("slow", "x")], received_us=1).rows[0].id
-        late = store_rows(postgres_store, [row("quick", "y")]).rows[0].id
-        with postgres_store.read() as connection:
-            watermark = current_watermark(connection)
-    assert early < late
-    with postgres_store.read() as connection:
-        assert scan(connection, upto=watermark, after_id=0, limit=10).id.tolist() == [late]
-        assert count(connection, beyond=watermark) == 1
-        everything = scan(connection, upto=current_watermark(connection), after_id=0, limit=10)
-    assert everything.id.tolist() == [early, late]
 
 
 def test_rows_are_counted_in_all_and_since_a_watermark(store: Store) -> None:
