@@ -11,6 +11,7 @@ import hmac
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, Protocol
 
 from starlette.datastructures import Headers
@@ -44,6 +45,8 @@ class Caller:
     scope: str
 
 
+# Of a name in the DNS, with a port.
+_LONGEST_HOST = 260
 _ANONYMOUS = Caller(None, "admin")
 
 
@@ -120,10 +123,11 @@ def _refuse_web_pages(headers: Headers, *, any_host: bool) -> None:
     origin = headers.get("origin")
     if origin is not None and origin.partition("://")[2] != host:
         raise ApiError(403, "forbidden", "a page of another origin needs a key to call this")
-    if not any_host and not _is_local_name(host):
+    if not any_host and (len(host) > _LONGEST_HOST or not _is_local_name(host)):
         raise ApiError(403, "forbidden", "without a key call this by its address, such as 127.0.0.1, or as localhost")
 
 
+@lru_cache(maxsize=64)
 def _is_local_name(host: str) -> bool:
     """Whether a Host header names an address, `localhost` or something without a dot; no public name does."""
     bracketed = host.startswith("[")

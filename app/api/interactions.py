@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from app.api.acknowledged import acknowledged
 from app.api.answers import json_answer, no_content
 from app.api.body import read_body
 from app.api.operations import Answer, Body, Operations, Upload
@@ -21,13 +22,13 @@ from app.api.store_calls import from_store, refreshed
 from app.api.uploads import PROBLEMS, STORED, UploadQuery, store_upload
 from app.clock import to_rfc3339
 from app.db import interactions
-from app.db.engine import StoreUnavailable
 from app.db.exports import all_interactions
-from app.db.interactions import Appended, NewInteraction
+from app.db.interactions import Appended
 from app.errors import invalid, unknown_event
 from app.exported import interactions_ndjson
-from app.interaction_rows import InteractionRow, read_rows
-from app.state import AppState, app_state
+from app.interaction_rows import InteractionRow, ReadRows, read_rows
+from app.quick_rows import quick_row
+from app.state import app_state
 from app.strict_json import decode_json
 
 operations = Operations("interactions")
@@ -108,11 +109,18 @@ async def upload(request: Request) -> Response:
     state = app_state(request)
     skip = read_query(request, UploadQuery).on_error == "skip"
     received_us = state.clock()
-    read = read_rows(decode_json(await read_body(request), keep_repeated=True), now_us=received_us)
+    body = await read_body(request)
+    if (row := quick_row(body, now_us=received_us)) is not None:
+        read = ReadRows([row], [])
+    else:
+        read = read_rows(decode_json(body, keep_repeated=True), now_us=received_us)
     state.metrics.rejected(len(read.rejected))
     if read.rejected and not skip:
         raise invalid([error for errors in read.rejected for error in errors])
-    appended = await _committed(state, read.rows, received_us=received_us) if read.rows else None
+    appended: Appended | None = None
+    if read.rows:
+        submit = partial(state.writer.submit_for, rows=read.rows, received_us=received_us)
+        appended = await acknowledged(submit, seconds=state.settings.store_timeout_seconds)
     answer: dict[str, Any] = {
         "accepted": appended.accepted if appended else 0,
         "duplicates": appended.duplicates if appended else 0,
@@ -120,22 +128,6 @@ async def upload(request: Request) -> Response:
     if skip:
         answer |= {"rejected": len(read.rejected), "errors": [errors[0].as_dict() for errors in read.rejected]}
     return json_answer(answer, 201)
-
-
-async def _committed(state: AppState, rows: list[NewInteraction], *, received_us: int) -> Appended:
-    """Wait for the durable commit, but not for ever. Raises: StoreUnavailable."""
-    submitted = state.writer.submit(rows, received_us=received_us)
-    deadline = state.settings.store_timeout_seconds
-    waiting = asyncio.wrap_future(submitted)
-    try:
-        done, _ = await asyncio.wait({waiting}, timeout=deadline)
-    except asyncio.CancelledError:
-        waiting.cancel()  # rows that still wait in the queue are then not stored
-        raise
-    if not done:
-        waiting.cancel()
-        raise StoreUnavailable(f"no commit within {deadline:g} s")
-    return waiting.result()
 
 
 @operations.post(

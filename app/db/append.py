@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from app.db.errors import StoreConflict
 from app.db.statements import among, insert, is_postgres, last_key
 
 _ATTEMPTS = 5
+_LONGEST_STATEMENT = 128
 _t = tables.interactions.c
 
 
@@ -74,8 +75,22 @@ def append(connection: sa.Connection, rows: Sequence[NewInteraction], *, receive
     return append_many(connection, [(rows, received_us)])[0]
 
 
-def append_many(connection: sa.Connection, batches: Sequence[tuple[Sequence[NewInteraction], int]]) -> list[Appended]:
-    """`append` for several (rows, received_us) at once, at the price of one; each batch has its own outcome."""
+KeysOf = Callable[[sa.Connection, Mapping[str, int | None]], dict[str, int]]
+
+
+def append_many(
+    connection: sa.Connection,
+    batches: Sequence[tuple[Sequence[NewInteraction], int]],
+    *,
+    keys_of_users: KeysOf | None = None,
+    keys_of_items: KeysOf | None = None,
+) -> list[Appended]:
+    """`append` for several (rows, received_us) at once, at the price of one; each batch has its own outcome.
+
+    Args:
+        keys_of_users, keys_of_items: as `keys_of`, for whoever keeps some. Where one that was kept is gone the database
+            raises IntegrityError.
+    """
     pending = _without_known_events(
         connection,
         [_Pending(number, row, received_us) for number, (rows, received_us) in enumerate(batches) for row in rows],
@@ -83,8 +98,9 @@ def append_many(connection: sa.Connection, batches: Sequence[tuple[Sequence[NewI
     first_named: dict[str, int] = {}
     for p in pending:
         first_named.setdefault(p.row.user_id, p.received_us)
-    user_keys = keys_of(connection, tables.users, first_named)
-    item_keys = keys_of(connection, tables.items, dict.fromkeys((p.row.item_id for p in pending), None))
+    items_named = dict.fromkeys((p.row.item_id for p in pending), None)
+    user_keys = (keys_of_users or _keys_of_users)(connection, first_named)
+    item_keys = (keys_of_items or _keys_of_items)(connection, items_named)
     stored: list[list[StoredInteraction]] = [[] for _ in batches]
     for p, row in _insert(connection, pending, user_keys, item_keys):
         stored[p.batch].append(row)
@@ -134,6 +150,14 @@ def keys_of(connection: sa.Connection, table: sa.Table, named: Mapping[str, int 
         if new := sorted(named.keys() - found.keys()):
             found.update(_create(connection, table, new, [named[one] for one in new]))
     raise StoreConflict("users or items of this upload were deleted while it was stored")
+
+
+def _keys_of_users(connection: sa.Connection, named: Mapping[str, int | None]) -> dict[str, int]:
+    return keys_of(connection, tables.users, named)
+
+
+def _keys_of_items(connection: sa.Connection, named: Mapping[str, int | None]) -> dict[str, int]:
+    return keys_of(connection, tables.items, named)
 
 
 def _create(connection: sa.Connection, table: sa.Table, ids: list[str], created: list[int | None]) -> dict[str, int]:
@@ -197,13 +221,30 @@ def _insert(
         )
         xacts = {row[0]: row[1] for row in connection.execute(statement.returning(_t.id, _t.xact))}
     else:
-        connection.execute(sa.insert(tables.interactions), values)
+        _insert_lots(connection, values)
         xacts = dict.fromkeys(ids, 0)
     return [
         (p, _stored(value, xacts[value["id"]]))
         for p, value in zip(pending, values, strict=True)
         if value["id"] in xacts
     ]
+
+
+def _insert_lots(connection: sa.Connection, values: list[dict[str, Any]]) -> None:
+    """Into SQLite by statements of 128, 64, 32 ... rows.
+
+    The driver gives the interpreter up for each statement that it runs, and where requests keep it busy waits for it
+    every time. Few lengths, since each is another statement to be prepared.
+    """
+    names = list(values[0])
+    row = f"({', '.join('?' * len(names))})"
+    start = 0
+    while left := len(values) - start:
+        size = min(_LONGEST_STATEMENT, 1 << (left.bit_length() - 1))
+        lot = values[start : start + size]
+        statement = f"INSERT INTO interactions ({', '.join(names)}) VALUES {', '.join([row] * size)}"  # noqa: S608 - names of ours
+        connection.exec_driver_sql(statement, tuple(value[name] for value in lot for name in names))
+        start += size
 
 
 def _stored(value: Mapping[str, Any], xact: int) -> StoredInteraction:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,11 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from app.db import tables
-from app.db.append import keys_of
 from app.db.engine import Store
+from app.db.known_keys import KnownKeys
 from app.db.new_interactions import NewInteractions
 from app.db.statements import is_postgres
 
-# Ids of users, and of items, whose keys are kept: some 150 bytes each.
-_MOST_KEPT = 150_000
 # What SQLite keeps of the file in memory while much is written.
 _CACHE_KIB = 64 * 1024
 _USUAL_CACHE_KIB = 2_000
@@ -31,27 +29,6 @@ _NEEDED = ("user_key", "item_key", "event_type", "value", "occurred_us", "receiv
 _OPTIONAL = {"event_id": "event_ids", "recommendation_id": "recommendation_ids", "context": "contexts"}
 _OR_NULL = "NULLIF(?, '')"
 _KNOWN_EVENTS_STAY = " ON CONFLICT (event_id) WHERE event_id IS NOT NULL DO NOTHING"
-
-
-class _Keys:
-    """Keys of users or items, looked up once for as long as they are kept."""
-
-    def __init__(self, table: sa.Table) -> None:
-        self._table = table
-        self._kept: dict[str, int] = {}
-
-    def forget(self) -> None:
-        self._kept.clear()
-
-    def of(self, connection: sa.Connection, ids: list[str], *, created_us: int) -> list[int]:
-        """The key of each id, made for those that have none."""
-        kept = self._kept
-        if missing := set(ids) - kept.keys():
-            kept |= keys_of(connection, self._table, dict.fromkeys(missing, created_us))
-        found = list(map(kept.__getitem__, ids))
-        for one in list(islice(kept, max(0, len(kept) - _MOST_KEPT))):
-            del kept[one]
-        return found
 
 
 class BulkAppend:
@@ -67,7 +44,7 @@ class BulkAppend:
     def __init__(self, store: Store, *, received_us: int) -> None:
         self._store = store
         self._received_us = received_us
-        self._users, self._items = _Keys(tables.users), _Keys(tables.items)
+        self._users, self._items = KnownKeys(tables.users), KnownKeys(tables.items)
         self._staged = _Staged()
 
     def forget(self) -> None:
@@ -100,8 +77,8 @@ class BulkAppend:
 
     def _keys(self, connection: sa.Connection, new: NewInteractions) -> tuple[list[int], list[int]]:
         return (
-            self._users.of(connection, new.user_ids, created_us=self._received_us),
-            self._items.of(connection, new.item_ids, created_us=self._received_us),
+            self._users.list_of(connection, new.user_ids, created_us=self._received_us),
+            self._items.list_of(connection, new.item_ids, created_us=self._received_us),
         )
 
 

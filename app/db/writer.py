@@ -8,11 +8,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Protocol
 
+import sqlalchemy as sa
 import structlog
 
+from app.db import tables
 from app.db.engine import SchemaOutdated, Store, StoreBusy, StoreConflict, StoreUnavailable
 from app.db.interactions import Appended, NewInteraction, append_many
+from app.db.known_keys import KnownKeys
 
 _log = structlog.get_logger(__name__)
 
@@ -21,25 +25,42 @@ _GROUP_ROWS = 10_000
 _CONFLICT_ATTEMPTS = 3
 
 
+class Outcome(Protocol):
+    """Where the writer's thread leaves what became of a submission; a Future is one."""
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Its turn has come; False where nobody wants it any more."""
+
+    def set_result(self, result: Appended, /) -> None:
+        """It is stored."""
+
+    def set_exception(self, exception: BaseException | None, /) -> None:
+        """It is not."""
+
+    def done(self) -> bool:
+        """Whether one of the two was said."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Submission:
     rows: Sequence[NewInteraction]
     received_us: int
-    future: Future[Appended]
+    future: Outcome
 
 
 class InteractionWriter:
     """Stores submissions in the order they came; each one wholly or not at all.
 
-    A future resolves after the commit and after `on_commit` was called (in the writer's thread) with the same
-    outcome. It fails with StoreUnavailable while the store is away; the writer goes on and succeeds again when the
-    store is back. A future that is cancelled before its turn is left out.
+    A future resolves after the commit and after `on_commit` was called (in the writer's thread) with what became of all
+    that shared the transaction. It fails with StoreUnavailable while the store is away; the writer goes on and succeeds
+    again when the store is back. A future that is cancelled before its turn is left out.
     """
 
     def __init__(self, store: Store, *, on_commit: Callable[[Appended], None], max_pending: int = 10_000) -> None:
         self._store = store
         self._on_commit = on_commit
         self._max_pending = max_pending
+        self._users, self._items = KnownKeys(tables.users), KnownKeys(tables.items)
         self._waiting: deque[_Submission] = deque()
         self._pending_rows = 0
         self._changed = threading.Condition()
@@ -58,7 +79,13 @@ class InteractionWriter:
         Raises: StoreBusy if more than `max_pending` rows would wait (a single larger submission is taken when none
         wait); StoreUnavailable when the writer does not run.
         """
-        submission = _Submission(rows, received_us, Future())
+        future: Future[Appended] = Future()
+        self.submit_for(future, rows, received_us=received_us)
+        return future
+
+    def submit_for(self, outcome: Outcome, rows: Sequence[NewInteraction], *, received_us: int) -> None:
+        """As `submit`, for whoever has another place than a Future for the outcome."""
+        submission = _Submission(rows, received_us, outcome)
         with self._changed:
             if not self._accepting:
                 raise StoreUnavailable("uploads are not taken: the service is starting or stopping")
@@ -69,7 +96,6 @@ class InteractionWriter:
             self._pending_rows += len(rows)
             self._waiting.append(submission)
             self._changed.notify_all()
-        return submission.future
 
     @property
     def pending_rows(self) -> int:
@@ -123,7 +149,7 @@ class InteractionWriter:
             self._commit(live)
         except (StoreUnavailable, SchemaOutdated) as error:
             _fail(live, error)
-        except Exception:  # one of them upset the database, or a user was erased meanwhile: each gets a turn of its own
+        except Exception:  # one of them upset the database: each gets a turn of its own
             for submission in live:
                 self._store_alone(submission)
 
@@ -137,23 +163,49 @@ class InteractionWriter:
 
     def _commit(self, submissions: list[_Submission]) -> None:
         outcomes = self._append(submissions)
+        together = _together(outcomes)
+        # Only now: what a transaction that fails has made is not there.
+        self._users.keep({user_id: key for key, user_id in together.user_ids.items()})
+        self._items.keep({item_id: key for key, item_id in together.item_ids.items()})
+        try:
+            self._on_commit(together)
+        except Exception:  # it is stored: the caller must hear that, and the feed will bring the rows here too
+            _log.exception("on_commit_failed")
         for submission, outcome in zip(submissions, outcomes, strict=True):
-            try:
-                self._on_commit(outcome)
-            except Exception:  # it is stored: the caller must hear that, and the feed will bring the rows here too
-                _log.exception("on_commit_failed")
             submission.future.set_result(outcome)
 
     def _append(self, submissions: list[_Submission]) -> list[Appended]:
+        batches = [(submission.rows, submission.received_us) for submission in submissions]
         for attempt in range(1, _CONFLICT_ATTEMPTS + 1):
             try:
                 with self._store.write() as connection:
-                    return append_many(connection, [(s.rows, s.received_us) for s in submissions])
-            except StoreConflict:
+                    return append_many(connection, batches, keys_of_users=self._users.of, keys_of_items=self._items.of)
+            except (StoreConflict, sa.exc.IntegrityError):
+                # Another transaction went first, or a user whose key was kept has been erased.
+                self._users.forget()
+                self._items.forget()
                 if attempt == _CONFLICT_ATTEMPTS:
                     raise
                 time.sleep(0.01 * attempt)
         raise AssertionError("unreachable")
+
+
+def _together(outcomes: list[Appended]) -> Appended:
+    """What became of several submissions, as of one."""
+    if len(outcomes) == 1:
+        return outcomes[0]
+    user_ids: dict[int, str] = {}
+    item_ids: dict[int, str] = {}
+    for outcome in outcomes:
+        user_ids |= outcome.user_ids
+        item_ids |= outcome.item_ids
+    return Appended(
+        accepted=sum(outcome.accepted for outcome in outcomes),
+        duplicates=sum(outcome.duplicates for outcome in outcomes),
+        rows=[row for outcome in outcomes for row in outcome.rows],
+        user_ids=user_ids,
+        item_ids=item_ids,
+    )
 
 
 def _fail(submissions: Sequence[_Submission], error: Exception) -> None:

@@ -22,6 +22,7 @@ from app.importing.many_times import times_us
 from app.importing.records import Columns, Many, Rows
 from app.importing.rows import json_or_text, number_or_text
 from app.interaction_rows import DEFAULT_TYPE, MAX_SECONDS, MAX_VALUE, context_text, timestamp_us
+from app.quick_rows import DECODER
 from app.settings import EVENT_TYPE
 
 Column = list[Any]
@@ -29,22 +30,8 @@ Column = list[Any]
 _TAKEN = {str, int, float, UnsetType}
 
 
-class _Row(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    user_id: str | int
-    item_id: str | int
-    event_type: str | UnsetType = UNSET
-    value: float | int | UnsetType = UNSET
-    timestamp: str | int | float | UnsetType = UNSET
-    event_id: str | int | UnsetType | None = UNSET
-    recommendation_id: str | int | UnsetType | None = UNSET
-    context: msgspec.Raw = msgspec.Raw(b"")
-
-
 class _Unsure(Exception):
     """Not certain to be right."""
-
-
-_decoder = msgspec.json.Decoder(_Row)
 
 
 def interactions(rows: Many, *, now_us: int) -> NewInteractions | None:
@@ -71,7 +58,7 @@ def _from_ndjson(rows: Rows, now_us: int) -> NewInteractions:
     # A line end between } and { stands between objects, so there is one object on each line if there are as many.
     if not (data.startswith(b"{") and data.endswith(b"}\n") and data.count(b"}\n{") == lines - 1):
         raise _Unsure
-    decoded = _decoder.decode_lines(data)
+    decoded = DECODER.decode_lines(data)
     if len(decoded) != lines:
         raise _Unsure
     columns: dict[str, Column] = {

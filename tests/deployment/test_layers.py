@@ -44,6 +44,7 @@ MAY_IMPORT = {
     "app.security": {"app.errors", "app.settings"},
     "app.db": LEAVES | {"migrations", "model"},
     "app.interaction_rows": LEAVES | {"app.db", "app.strict_json"},
+    "app.quick_rows": LEAVES | {"app.db", "app.interaction_rows"},
     "app.item_rows": LEAVES | {"app.db", "app.interaction_rows"},
     "app.snapshots": LEAVES | {"app.db", "model"},
     "app.live": LEAVES | {"app.db", "app.snapshots", "model"},
@@ -55,10 +56,12 @@ MAY_IMPORT = {
     "app.state": LEAVES | {"app.db", "app.live", "app.readiness", "app.recommend", "app.snapshots", "app.uploads"},
     "app.api": LEAVES
     | {"app.db", "app.interaction_rows", "app.live", "app.readiness", "app.recommend", "app.state", "app.strict_json"}
-    | {"app.exported", "app.item_rows", "app.training.config", "app.uploads", "model"},
+    | {"app.exported", "app.item_rows", "app.quick_rows", "app.training.config"}
+    | {"app.uploads", "model"},
     "app.main": LEAVES
     | {"app.api", "app.db", "app.live", "app.readiness", "app.recommend", "app.snapshots", "app.state", "app.uploads"},
-    "app.importing": LEAVES | {"app.db", "app.exported", "app.interaction_rows", "app.item_rows", "app.strict_json"},
+    "app.importing": LEAVES
+    | {"app.db", "app.exported", "app.interaction_rows", "app.item_rows", "app.quick_rows", "app.strict_json"},
     "app.demo": LEAVES | {"app.db"},
     "app.web": set[str](),
 }

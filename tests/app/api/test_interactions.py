@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from app.db.engine import SchemaOutdated, StoreFull, StoreUnavailable
+from app.db.writer import Outcome
 from tests.app.api.running import NOW_US, AwayStore, Running, StartService
 
 
@@ -194,14 +195,12 @@ class FailingWriter:
 
     def __init__(self, error: Exception | None) -> None:
         self.error = error
-        self.futures: list[Future[Any]] = []
+        self.outcomes: list[Outcome] = []
 
-    def submit(self, rows: object, *, received_us: int) -> Future[Any]:
-        future: Future[Any] = Future()
+    def submit_for(self, outcome: Outcome, rows: object, *, received_us: int) -> None:
         if self.error is not None:
-            future.set_exception(self.error)
-        self.futures.append(future)
-        return future
+            outcome.set_exception(self.error)
+        self.outcomes.append(outcome)
 
     def stop(self, timeout_seconds: float) -> None:
         return
@@ -225,7 +224,7 @@ def test_an_upload_does_not_wait_for_a_hung_store_and_is_withdrawn(start: StartS
     writer = FailingWriter(None)
     service.state.writer = writer  # type: ignore[assignment]
     assert post(service, {"user_id": "a", "item_id": "b"}).status_code == 503
-    assert writer.futures[0].cancelled()
+    assert not writer.outcomes[0].set_running_or_notify_cancel()
 
 
 def test_reads_of_a_store_that_is_away_are_503(service: Running) -> None:
