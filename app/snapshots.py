@@ -121,6 +121,20 @@ class SnapshotStore:
             return []
         return sorted(name for name in entries if _NAME.fullmatch(name))
 
+    def models_with_user(self, user_key: int) -> list[str]:
+        """Names of the models that have a row for a user, oldest first. What cannot be read has none for anybody."""
+        found = []
+        for name in self.names("model"):
+            try:
+                keys = load_snapshot(self.folder("model", name), kind="model", store_id=None, verify=False).arrays
+                held = keys["user_keys"]
+            except (SnapshotError, KeyError, OSError):
+                continue
+            place = int(held.searchsorted(user_key))
+            if place < len(held) and held[place] == user_key:
+                found.append(name)
+        return found
+
     def folder(self, kind: Kind, name: str) -> Path:
         """Where a snapshot of that name lies or would lie."""
         return self.root / _FOLDERS[kind] / name

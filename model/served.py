@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import InitVar, dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import InitVar, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -194,6 +194,12 @@ class ServedModel:
     def mean_item(self) -> tuple[NDArray[np.float64], float]:
         """The mean of the items' vectors, shape (D,), and of their biases; there must be items."""
         return self.item_vectors.mean(axis=0, dtype=np.float64), float(self.item_biases.mean(dtype=np.float64))
+
+    def without_users(self, user_keys: Collection[int]) -> ServedModel:
+        """The same version for the other users."""
+        kept = ~np.isin(self.user_keys, list(user_keys))
+        left = {name: getattr(self, name)[kept] for name in ("user_keys", *USER_ARRAYS)}
+        return replace(self, pause=lambda: None, **left)
 
     def user_number(self, user_key: int) -> int | None:
         """The row of a user, or None if this version does not know the user."""

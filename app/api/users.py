@@ -14,7 +14,8 @@ from app.api.operations import Answer, Body, Operations
 from app.api.parameters import path_id
 from app.api.store_calls import from_store, refreshed
 from app.clock import to_rfc3339
-from app.db import users
+from app.db import erasure, models, users
+from app.db.erasure import Erased
 from app.errors import invalid_at, unknown_user
 from app.ids import ExternalId
 from app.state import app_state
@@ -77,6 +78,67 @@ async def profile(request: Request) -> Response:
             "first_interaction": _time(found["first_us"]),
             "last_interaction": _time(found["last_us"]),
             "known_to_model": model is not None and model.served.user_number(found["user_key"]) is not None,
+        }
+    )
+
+
+class Receipt(BaseModel):
+    """What an erasure took away, and what it could only mask."""
+
+    user_id: str
+    interactions_deleted: int
+    models_trained_on_user: list[int] = Field(
+        description="Versions whose files still hold a vector of the user's old key, which nothing leads to any more."
+    )
+    erased_at: str = Field(json_schema_extra={"format": "date-time"})
+
+
+@operations.delete(
+    "/users/{user_id:segment}",
+    scope="admin",
+    summary="Erase a user",
+    description="Interactions, id and key are gone from the store, history and vector from the memory of this worker, "
+    "in the call; other replicas follow within LIKEWISE_REFRESH_SECONDS + 0.25 s, and a training that runs leaves the "
+    "user out of what it publishes. Who comes back under the same id starts afresh.",
+    path_parameters={"user_id": "The user's id, percent-encoded once."},
+    path_examples={"user_id": "ada"},
+    answers={
+        200: Answer(
+            "Erased; zero and [] for a user who was not known.",
+            Receipt,
+            {
+                "user_id": "ada",
+                "interactions_deleted": 12,
+                "models_trained_on_user": [6, 7],
+                "erased_at": "2025-01-31T12:00:00Z",
+            },
+        )
+    },
+)
+async def erase(request: Request) -> Response:
+    """One transaction; then this worker's memory, whether or not the store can be asked again."""
+    state = app_state(request)
+    user_id = path_id(request, "user_id")
+    now_us = state.clock()
+
+    def gone() -> tuple[Erased | None, list[int]]:
+        with state.store.write() as connection:
+            erased = erasure.erase(connection, user_id, now_us=now_us)
+            # While nothing can be published: no version is left out.
+            folders = [] if erased is None else state.snapshots.models_with_user(erased.user_key)
+            return erased, models.versions_of(connection, folders)
+
+    erased, versions = await from_store(gone, deadline_seconds=state.settings.store_timeout_seconds)
+    if erased is not None:
+        state.history.erase(erased.user_key)
+        state.recommender.forget_user(erased.user_key)
+        await refreshed(state)
+    return json_answer(
+        {
+            "user_id": user_id,
+            "interactions_deleted": 0 if erased is None else erased.interactions,
+            "models_trained_on_user": versions,
+            "erased_at": to_rfc3339(now_us),
         }
     )
 

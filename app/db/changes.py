@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from app.db import tables
 
-Kind = Literal["item", "interactions_deleted", "interactions_expired", "keys", "pointer"]
+Kind = Literal["item", "interactions_deleted", "interactions_expired", "user_erased", "keys", "pointer"]
 
 
 def record(connection: sa.Connection, kind: Kind, keys: Iterable[int] = (0,), *, at_us: int | None = None) -> None:

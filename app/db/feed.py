@@ -33,10 +33,11 @@ class FeedBatch:
         rows: new interactions of users that are not in `deleted`, ascending by id. deleted: users of whom
         interactions were taken back: user_key -> all rows that are left, ascending by id. items: records that were
         put or deleted, as they are now; at the start, all that anybody has put. user_ids, item_ids: the ids of the
-        keys in `rows` and `deleted`. expired_us: of interactions that occurred before this moment some or all were
-        deleted for their age. keys_changed: API keys were made or revoked. pointer_moved: another model version
-        answers now. reset: the store was restored to another state than `since` came from; everything else is empty.
-        Forget what was read before and read from START.
+        keys in `rows` and `deleted`. erased: keys of users who are gone, with all that they did. expired_us: of
+        interactions that occurred before this moment some or all were deleted for their age. keys_changed: API keys
+        were made or revoked. pointer_moved: another model version answers now. reset: the store was restored to
+        another state than `since` came from; everything else is empty. Forget what was read before and read from
+        START.
     """
 
     rows: InteractionColumns
@@ -47,6 +48,7 @@ class FeedBatch:
     keys_changed: bool
     watermark: Watermark
     expired_us: int | None = None
+    erased: frozenset[int] = frozenset()
     pointer_moved: bool = False
     reset: bool = False
 
@@ -56,6 +58,7 @@ class _Changes:
     item_keys: set[int] = field(default_factory=set)
     many_items: bool = False
     user_keys: set[int] = field(default_factory=set)
+    erased: set[int] = field(default_factory=set)
     expired_us: int | None = None
     keys: bool = False
     pointer: bool = False
@@ -95,6 +98,7 @@ def _read(connection: sa.Connection, since: Watermark, watermark: Watermark) -> 
         keys_changed=changed.keys or since == START,
         watermark=watermark,
         expired_us=changed.expired_us,
+        erased=frozenset(changed.erased),
         pointer_moved=changed.pointer or since == START,
     )
 
@@ -112,6 +116,8 @@ def _read_changes(connection: sa.Connection, since: Watermark) -> _Changes:
             found.item_keys.add(key)
         elif kind == "interactions_deleted":
             found.user_keys.add(key)
+        elif kind == "user_erased":
+            found.erased.add(key)
         elif kind == "interactions_expired":
             found.expired_us = max(key, found.expired_us or key)
         elif kind == "keys":

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import sqlalchemy as sa
 
 from app.db import changes, tables
+from app.db.erasure import erased_since
 from app.db.watermark import Watermark
 
 Outcome = Literal["succeeded", "rejected", "skipped", "failed", "cancelled"]
@@ -188,11 +189,16 @@ def publish(
     items: int,
     rows: int,
     seed: int | None,
+    without_users: frozenset[int] = frozenset(),
 ) -> int:
     """Add a model version and, unless a version was activated by hand, answer with it; returns its number.
 
-    Call `finish` in the same transaction. Raises: LeaseLost, before anything is changed, if the training is no longer
-    the caller's or the pointer was moved under a higher fencing token.
+    Call `finish` in the same transaction.
+
+    Args:
+        without_users: users that were erased after the watermark and are not in the version.
+    Raises: LeaseLost, before anything is changed, if the training is no longer the caller's or the pointer was moved
+        under a higher fencing token; ErasedMeanwhile where users were erased that may be in the version.
     """
     # Both rows are locked until the commit: nobody can give this training up, or move the pointer, in between.
     held = connection.scalar(sa.select(_t.id).where(_held(claimed)).with_for_update())
@@ -200,6 +206,9 @@ def publish(
     fence = connection.scalar(sa.select(pointer.fencing_token).with_for_update())
     if held is None or fence is None or fence > claimed.fencing_token:
         raise LeaseLost(f"training {claimed.id} of {claimed.owner} is no longer the one that may publish")
+    # Under the lock that an erasure takes too: whichever is first, the other one sees it.
+    if erased := erased_since(connection, watermark) - without_users:
+        raise ErasedMeanwhile(erased)
     added = sa.insert(tables.models).values(
         training_id=claimed.id,
         folder=folder,
@@ -227,6 +236,14 @@ def publish(
     if connection.execute(moved).rowcount:
         changes.record(connection, "pointer", [version], at_us=now_us)
     return version
+
+
+class ErasedMeanwhile(Exception):
+    """Users were erased since the rows were read: `user_keys`."""
+
+    def __init__(self, user_keys: frozenset[int]) -> None:
+        super().__init__(f"{len(user_keys)} users were erased while the training ran")
+        self.user_keys = user_keys
 
 
 def _held(claimed: ClaimedTraining) -> sa.ColumnElement[bool]:

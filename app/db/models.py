@@ -56,6 +56,12 @@ def published(connection: sa.Connection, folders: Sequence[str]) -> set[str]:
     return set(connection.scalars(sa.select(_t.folder).where(among(connection, _t.folder, folders))))
 
 
+def versions_of(connection: sa.Connection, folders: Sequence[str]) -> list[int]:
+    """The versions that were published under these names, ascending."""
+    query = sa.select(_t.version).where(among(connection, _t.folder, folders)).order_by(_t.version)
+    return list(connection.scalars(query))
+
+
 def page(connection: sa.Connection, *, limit: int, before: int | None = None) -> list[ModelRow]:
     """Up to `limit` versions below `before`, the newest first."""
     query = sa.select(tables.models).order_by(_t.version.desc()).limit(limit)

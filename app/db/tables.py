@@ -117,7 +117,8 @@ sa.Index("ix_interactions_xact", interactions.c.xact).ddl_if(dialect="postgresql
 
 # What happened beside new interactions, for the feed: 'item' (key = item_key, 0 = many), 'interactions_deleted'
 # (key = user_key; also where they went to another user), 'interactions_expired' (key = the time in microseconds before
-# which they occurred), 'keys' (0) and 'pointer' (key = version).
+# which they occurred), 'user_erased' (key = user_key, which nobody has any more), 'keys' (0) and 'pointer' (key =
+# version).
 changes = sa.Table(
     "changes",
     metadata,

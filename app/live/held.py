@@ -10,6 +10,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+import numpy as np
+
 from app.db.append import StoredInteraction
 from app.db.watermark import START, Watermark
 from app.live.rows import BaseTable, EventRows, RecentTable, joined_events, without_users
@@ -43,6 +45,7 @@ class Held:
         later: the other rows by user; a list grows at its end and is otherwise replaced.
         user_keys: ids of users that the tables do not know.
         serial: another number for each; whoever keeps it does not keep what is held.
+        erased: users who are gone, whatever the tables say.
         expired_us: what the base holds from before this moment was deleted for its age.
     """
 
@@ -53,6 +56,7 @@ class Held:
     replaced: frozenset[int] = frozenset()
     later: dict[int, list[StoredInteraction]] = field(default_factory=dict)
     user_keys: dict[str, int] = field(default_factory=dict)
+    erased: frozenset[int] = frozenset()
     expired_us: int = -1
     serial: int = field(init=False, default_factory=itertools.count().__next__)
 
@@ -71,7 +75,7 @@ class Held:
         if (key := self.user_keys.get(user_id)) is not None:
             return key
         for table in reversed(self.tables):
-            if (key := table.user_key(user_id)) is not None:
+            if (key := table.user_key(user_id)) is not None and key not in self.erased:
                 return key
         return None
 
@@ -129,12 +133,14 @@ class Held:
 
     def users(self) -> int:
         """How many users are named."""
-        return len(self.base.histories.users) + len(self.user_ids_beside())
+        of_base = self.base.histories.user_keys
+        erased = int(np.isin(list(self.erased), of_base).sum()) if self.erased else 0
+        return len(of_base) - erased + len(self.user_ids_beside())
 
     def user_ids_beside(self) -> list[str]:
         """Ids of the users that the base does not name."""
         named = {} if self.recent is None else self.recent.named()
-        return [*named, *self.user_keys.copy()]
+        return [*(user_id for user_id, key in named.items() if key not in self.erased), *self.user_keys.copy()]
 
     def since_base(self) -> int:
         """How many rows are held beside the base."""

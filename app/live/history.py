@@ -104,6 +104,11 @@ class History:
             self.catalogue.compact()
             self._rest_on(base, batch)
 
+    def erase(self, user_key: int) -> None:
+        """Forget a user at once, before the feed says so."""
+        with self._lock:
+            self._erase({user_key})
+
     def name_items(self, item_ids: dict[int, str]) -> None:
         """Learn ids of item keys."""
         with self._lock:
@@ -185,7 +190,7 @@ class History:
         else:
             self._append(held, batch.rows)
         self._append(held, (row for rows in batch.deleted.values() for row in rows))
-        held = replace(held, replaced=frozenset(batch.deleted))
+        held = replace(held, replaced=frozenset(batch.deleted) | batch.erased, erased=batch.erased)
         self._append(held, self._ahead.values())
         self._become(held)
 
@@ -198,6 +203,8 @@ class History:
         self._extend(fresh, batch.user_ids, batch.item_ids)
         if batch.deleted:
             self._replace(batch.deleted, ahead.values())
+        if batch.erased:
+            self._erase(batch.erased)
         self._ahead = ahead
         self._watermark = batch.watermark
         if self._since > max(self._most_since, len(self._held.recent or ())):
@@ -253,6 +260,21 @@ class History:
             if row.user_key in left:
                 later[row.user_key].append(row)
         self._become(replace(held, later=later, replaced=held.replaced | left.keys()))
+
+    def _erase(self, user_keys: Collection[int]) -> None:
+        """These users are gone: nobody leads to them any more, and nothing of theirs is held."""
+        held = self._held
+        self._ahead = {row.id: row for row in self._ahead.values() if row.user_key not in user_keys}
+        self._become(
+            replace(
+                held,
+                later={user_key: rows for user_key, rows in held.later.items() if user_key not in user_keys},
+                user_keys={user_id: key for user_id, key in held.user_keys.items() if key not in user_keys},
+                recent=None if held.recent is None else held.recent.without(user_keys),
+                replaced=held.replaced.union(user_keys),
+                erased=held.erased.union(user_keys),
+            )
+        )
 
     def _expire(self, before_us: int, *, still_there: Collection[int]) -> None:
         """Rows from before that moment were deleted for their age; those that come after this may be older again.

@@ -181,6 +181,14 @@ class RecentTable:
         found._group(self._rows.take(self._rows.times_us >= time_us))
         return found
 
+    def without(self, user_keys: Collection[int]) -> RecentTable:
+        """A table without some users and their names; itself where it has none of them."""
+        names = self.names_of(user_keys)
+        if not names and not np.isin(self._users, list(user_keys)).any():
+            return self
+        kept = {user_id: key for user_id, key in self.named().items() if key not in user_keys}
+        return RecentTable(without_users(self._rows, user_keys), kept)
+
     def _group(self, rows: EventRows) -> None:
         """Hold rows that are in the order of their users."""
         self._users, starts = np.unique(rows.user_keys, return_index=True)

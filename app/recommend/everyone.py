@@ -37,8 +37,10 @@ def everyone(recommender: Recommender, history: History, *, limit: int) -> Itera
     wanted, held, model = Wanted(limit=limit), history.held, recommender.live_model()
     users = held.base.histories.users
     rest = held.user_ids_beside()
+    erased = np.fromiter(held.erased, dtype=np.int64, count=len(held.erased))
     for start in range(0, len(users), USERS_AT_ONCE):
         rows = np.arange(start, min(start + USERS_AT_ONCE, len(users)))
+        rows = rows[~np.isin(held.base.histories.user_keys[rows], erased)]
         if model is not None and not recommender.includes_seen(wanted, model) and not _own_items_stay(history, model):
             trained = _as_trained(rows, held, model)
             if len(trained):

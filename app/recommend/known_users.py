@@ -110,6 +110,11 @@ class KnownUsers:
             self._kept[user_key] = made
         return made
 
+    def forget(self, user_key: int) -> None:
+        """Let go of a user who is gone."""
+        with self._lock:
+            self._kept.pop(user_key, None)
+
     def seen(self, user: KnownUser, model: ActiveModel, *, now_us: int, only_hidden: bool) -> Numbers:
         """Numbers of the items that are kept out of the user's list because of what they did."""
         if user.key is None:

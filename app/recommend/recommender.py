@@ -229,6 +229,10 @@ class Recommender:
             raise NoModelError
         return model
 
+    def forget_user(self, user_key: int) -> None:
+        """Let go of what is kept of a user who is gone."""
+        self._users.forget(user_key)
+
     def _known(self, model: ActiveModel, user_id: str) -> KnownUser | None:
         user_key = self._history.user_key(user_id)
         return None if user_key is None else self._users.get(user_key, model)

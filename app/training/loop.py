@@ -16,6 +16,7 @@ import structlog
 from app.clock import MICROSECONDS, Clock, now_us
 from app.db import interactions, models, trainings
 from app.db.engine import SchemaOutdated, Store, StoreUnavailable, open_store
+from app.db.erasure import erased_since
 from app.db.feed import is_ahead
 from app.db.leases import is_over
 from app.db.models import ModelRow
@@ -134,7 +135,10 @@ class TrainingLoop:
 
 
 def _new_rows(connection: sa.Connection, last: TrainingRow | None) -> int:
-    return interactions.count(connection, beyond=None if last is None else last.watermark)
+    """How many rows came since; a user who was erased counts as one, since the model has learnt from them."""
+    if last is None or last.watermark is None:
+        return interactions.count(connection)
+    return interactions.count(connection, beyond=last.watermark) + len(erased_since(connection, last.watermark))
 
 
 def _last_of_this_copy(connection: sa.Connection) -> TrainingRow | None:

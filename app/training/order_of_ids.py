@@ -38,6 +38,7 @@ class Ordered:
         by_key = np.argsort(user_keys)
         return replace(
             served,
+            pause=lambda: None,
             user_keys=user_keys[by_key],
             user_vectors=served.user_vectors[by_key],
             user_groups=served.user_groups[by_key],

@@ -35,6 +35,7 @@ class Version(NamedTuple):
     items: int
     rows: int
     seed: int
+    without_users: frozenset[int] = frozenset()
 
 
 def name(moment_us: int, training_id: int) -> str:
@@ -71,8 +72,8 @@ def publish(
     Args:
         should_stop: why to stop, or None; asked between tries.
         patience_seconds: how long to try.
-    Raises: LeaseLost; StoreUnavailable when stopped or out of patience. The saved model and history are removed
-        then, unless the version may have been published.
+    Raises: LeaseLost; ErasedMeanwhile; StoreUnavailable when stopped or out of patience. The saved model and history
+        are removed then, unless the version may have been published.
     """
     gives_up_at = time.monotonic() + patience_seconds
     unsure = False

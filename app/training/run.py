@@ -10,6 +10,7 @@ import structlog
 
 from app.clock import DAY_US, Clock, now_us, to_rfc3339
 from app.db.engine import Store
+from app.db.leases import ErasedMeanwhile
 from app.db.trainings import ClaimedTraining, LeaseLost, Outcome
 from app.db.watermark import Watermark
 from app.settings import Settings
@@ -184,20 +185,30 @@ class _Run:
         self._snapshots.sweep()
         moment = self._clock()
         name = publication.name(moment, self._claim.id)
-        try:
-            version = self._save(name, events, moment_us=moment, config=config, served=served, metrics=metrics)
-            self._progress.phase("publish")
-        except BaseException:
-            publication.discard(self._snapshots, name)
-            raise
-        number = publication.publish(
-            self._store,
-            self._claim,
-            self._snapshots,
-            version,
-            clock=self._clock,
-            should_stop=self._progress.should_stop,
-        )
+        without: frozenset[int] = frozenset()
+        while True:
+            try:
+                version = self._save(name, events, moment_us=moment, config=config, served=served, metrics=metrics)
+                self._progress.phase("publish")
+            except BaseException:
+                publication.discard(self._snapshots, name)
+                raise
+            try:
+                number = publication.publish(
+                    self._store,
+                    self._claim,
+                    self._snapshots,
+                    version._replace(without_users=without),
+                    clock=self._clock,
+                    should_stop=self._progress.should_stop,
+                )
+                break
+            except ErasedMeanwhile as erased:
+                # Their vectors and names must not go live; what others' items have learnt from them goes with the next
+                # training.
+                without |= erased.user_keys
+                served = served.without_users(without)
+                self._progress.phase("save")
         publication.prune(self._store, self._snapshots, before=version.folder, models_kept=self._settings.models_kept)
         return self.outcome("succeeded", version=number, metrics=metrics)
 
