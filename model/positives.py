@@ -17,20 +17,57 @@ DEFAULT_WEIGHT = 1.0
 REPEAT_US = 60_000_000
 
 EventWeights = Mapping[str, float | Literal["hide"]]
+NO_CAPS: Mapping[str, float] = {}
+CAPPED_AT = 0.99
+# Of fewer values the 99th percentile is no more than one of the largest.
+FEWEST_CAPPED = 1_000
 
 
 class TypeWeights(NamedTuple):
-    """What each type of event counts: `factors`, float64, and whether it `hides` its item instead, bool; shape (T,)."""
+    """What each type of event counts, all of shape (T,).
+
+    Attributes:
+        factors: float64.
+        hides: whether it hides its item instead, bool.
+        caps: the largest value that counts, float64.
+    """
 
     factors: NDArray[np.float64]
     hides: NDArray[np.bool_]
+    caps: NDArray[np.float64]
 
     @classmethod
-    def of(cls, event_types: Sequence[str], weights: EventWeights) -> TypeWeights:
-        """Those of types by name; a type without a weight counts 1."""
+    def of(cls, event_types: Sequence[str], weights: EventWeights, caps: Mapping[str, float] = NO_CAPS) -> TypeWeights:
+        """Those of types by name; a type without a weight counts 1, and one without a cap has none."""
         given = [weights.get(name, DEFAULT_WEIGHT) for name in event_types]
         factors = np.array([0.0 if weight == HIDE else weight for weight in given], dtype=np.float64)
-        return cls(factors, np.array([weight == HIDE for weight in given], dtype=np.bool_))
+        hides = np.array([weight == HIDE for weight in given], dtype=np.bool_)
+        return cls(factors, hides, np.array([caps.get(name, np.inf) for name in event_types], dtype=np.float64))
+
+    def weighed(self, event_codes: NDArray[np.integer], values: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Weight of the type times the value, cut at its cap, float64, of the shape of both."""
+        found: NDArray[np.float64] = self.factors[event_codes] * np.minimum(values, self.caps[event_codes])
+        return found
+
+
+def value_caps(
+    event_types: Sequence[str], event_codes: NDArray[np.integer], values: NDArray[np.floating]
+) -> dict[str, float]:
+    """The 99th percentile of each type's values, of those with FEWEST_CAPPED events and a value above it.
+
+    A quantity of ten thousand is a mistake or a dealer: neither says ten thousand times as much.
+
+    Args:
+        event_codes: index into the types, shape (N,). values: shape (N,).
+    """
+    counts = np.bincount(event_codes, minlength=len(event_types))
+    found = {}
+    for code in np.flatnonzero(counts >= FEWEST_CAPPED).tolist():
+        own = values[event_codes == code]
+        cap = float(np.quantile(own, CAPPED_AT, method="higher"))
+        if own.max() > cap:
+            found[event_types[code]] = cap
+    return found
 
 
 class Speaking(NamedTuple):
@@ -77,7 +114,7 @@ def speaking(
         "hidden_by_them": int(hidden.sum()),
         "repeated_within_60_seconds": int(repeated.sum()),
     }
-    return Speaking(rows, types.factors[event_codes[rows]] * values[rows], left_out)
+    return Speaking(rows, types.weighed(event_codes[rows], values[rows]), left_out)
 
 
 def _hidden(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from model.fold_in import FoldIn, check_half_life
 from model.policy import GROUPS, Repeats
-from model.positives import HIDE, EventWeights
+from model.positives import HIDE, EventWeights, TypeWeights
 from model.products import Scratch
 from model.ranking import max_norm, one_over_norms
 
@@ -33,7 +33,7 @@ class ServedPolicy:
             interactions alike.
         fold_in_length, fold_in_half_life_us: see `model.fold_in.FoldIn`.
         repeats: None where lists leave out what their user had.
-        event_weights: of the types that have one.
+        event_weights: of the types that have one. value_caps: the largest value that counts, of those that have one.
     """
 
     popularity_now_us: float
@@ -42,6 +42,7 @@ class ServedPolicy:
     fold_in_half_life_us: float | None
     repeats: Repeats | None
     event_weights: EventWeights
+    value_caps: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raise ValueError for what no score can be made of."""
@@ -56,11 +57,19 @@ class ServedPolicy:
         for name, weight in self.event_weights.items():
             if weight != HIDE and not (math.isfinite(weight) and weight > 0):
                 raise ValueError(f"the weight of {name} is {weight}; it must be finite and above 0, or hide")
+        for name, cap in self.value_caps.items():
+            if not (math.isfinite(cap) and cap > 0):
+                raise ValueError(f"the cap of {name} is {cap}; it must be finite and above 0")
+
+    def weights_of(self, event_types: Sequence[str]) -> TypeWeights:
+        """What events of some types count."""
+        return TypeWeights.of(event_types, self.event_weights, self.value_caps)
 
     def facts(self) -> dict[str, Any]:
         """Plain values that `from_facts` reads."""
         repeats = None if self.repeats is None else dict(self.repeats._asdict())
-        return vars(self) | {"repeats": repeats, "event_weights": dict(self.event_weights)}
+        weights, caps = dict(self.event_weights), dict(self.value_caps)
+        return vars(self) | {"repeats": repeats, "event_weights": weights, "value_caps": caps}
 
     @classmethod
     def from_facts(cls, facts: object) -> ServedPolicy:

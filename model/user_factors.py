@@ -92,7 +92,7 @@ def chosen_items(served: ServedModel, events: UserEvents, *, types: TypeWeights,
     if _hides_something(types, events) or ((numbers[1:] == numbers[:-1]) & (numbers[1:] >= 0)).any():
         return _of_several(served, events, types=types, now_us=now_us)
     # No item twice, and nothing hides: all events speak, each for an item of its own.
-    weights = types.factors[events.event_codes[order]] * events.values[order]
+    weights = types.weighed(events.event_codes[order], events.values[order])
     times_us = events.times_us[order]
     known = _known(numbers, weights)
     if not known.all():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 from starlette.requests import Request
@@ -12,7 +12,8 @@ from app.api.answers import json_answer
 from app.api.operations import Answer, Operations
 from app.api.store_calls import from_store
 from app.clock import MICROSECONDS, to_rfc3339
-from app.db import interactions, items, trainings, users
+from app.db import interactions, items, models, trainings, users
+from app.db.models import ModelRow
 from app.errors import ApiError
 from app.readiness import StoreChecks
 from app.state import AppState, app_state
@@ -54,6 +55,25 @@ class ActiveVersion(BaseModel):
     age_seconds: float
 
 
+class EventTypeCounted(BaseModel):
+    """What an event of one type counted for in the training."""
+
+    events: int
+    weight: float | Literal["hide"]
+    value_cap: float | None = Field(description="The largest value that counted: the type's 99th percentile.")
+
+
+class LearntFrom(BaseModel):
+    """What the model in use has learnt from."""
+
+    rows: int = Field(description="Events that spoke for an item.")
+    pairs: int = Field(description="Of so many different users and items.")
+    left_out: dict[str, int] = Field(description="How many events were left out, by reason.")
+    event_types: dict[str, EventTypeCounted] = Field(description="The 100 most frequent ones.")
+    half_life_days: float | None = Field(description="Of recent popularity; null counts all alike.")
+    history_half_life_days: float | None = Field(description="Of a user's own items; null counts all alike.")
+
+
 class FeedState(BaseModel):
     """How this process follows the store."""
 
@@ -70,6 +90,7 @@ class Stats(BaseModel):
     interactions: int
     last_training: LastTraining | None
     model: ActiveVersion | None
+    learnt_from: LearntFrom | None = Field(description="null before the first model, and of one that did not say.")
     feed: FeedState
 
 
@@ -144,6 +165,23 @@ def _not_ready(code: str, detail: str, *, version: int | str, checks: dict[str, 
                     "reason": None,
                 },
                 "model": {"version": 3, "created_at": "2025-01-31T12:00:00Z", "age_seconds": 42.5},
+                "learnt_from": {
+                    "rows": 98400,
+                    "pairs": 91230,
+                    "left_out": {
+                        "hiding_events": 310,
+                        "hidden_by_them": 120,
+                        "repeated_within_60_seconds": 1170,
+                        "of_users_far_beyond_others": 0,
+                    },
+                    "event_types": {
+                        "click": {"events": 90000, "weight": 1.0, "value_cap": None},
+                        "purchase": {"events": 9690, "weight": 4.0, "value_cap": 12.0},
+                        "dislike": {"events": 310, "weight": "hide", "value_cap": None},
+                    },
+                    "half_life_days": 30.0,
+                    "history_half_life_days": None,
+                },
                 "feed": {"rows_after_base": 17, "last_id": 100017, "problem": None},
             },
         )
@@ -173,6 +211,17 @@ async def stats(request: Request) -> Response:
     )
 
 
+def _learnt_from(active: ModelRow | None) -> dict[str, Any] | None:
+    if active is None or "event_types" not in active.metrics:
+        return None
+    metrics = active.metrics
+    policy = metrics["policy"]
+    return {name: metrics[name] for name in ("rows", "pairs", "left_out", "event_types")} | {
+        "half_life_days": policy["half_life_days"],
+        "history_half_life_days": policy["fold_in"]["half_life_days"],
+    }
+
+
 def _stored(state: AppState) -> dict[str, Any]:
     with state.store.read() as connection:
         last = trainings.last_finished(connection)
@@ -180,6 +229,7 @@ def _stored(state: AppState) -> dict[str, Any]:
             "users": users.count(connection),
             "items": items.count(connection),
             "interactions": interactions.count(connection),
+            "learnt_from": _learnt_from(models.active(connection)),
             "last_training": None
             if last is None
             else {

@@ -47,7 +47,7 @@ def fresh_candidates(served: ServedModel, name: str, history: History) -> Candid
         event_codes=rows.event_codes,
         values=rows.values,
         times_us=rows.times_us,
-        types=history.types.weights(served.policy.event_weights),
+        types=history.types.weights(served.policy),
     )
     rows = rows.take(said.rows)
     # In an order that does not depend on how they came.
@@ -180,7 +180,7 @@ def _tastes(
     for user_key in np.unique(users.user_keys)[:MOST_TASTES].tolist():
         events = held.events(user_key)
         # After the events: an own write may bring a type of its own at any time.
-        types = history.types.weights(served.policy.event_weights)
+        types = history.types.weights(served.policy)
         chosen = chosen_items(served, events, types=types, now_us=now_us)
         if chosen.events:
             shares = chosen.weights / chosen.weights.sum()

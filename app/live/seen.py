@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.positives import EventWeights, TypeWeights
+from model.positives import TypeWeights
+from model.served import ServedPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class EventTypes:
     def __init__(self, rule: SeenRule) -> None:
         self._rule = rule
         self._numbers: dict[str, int] = {}
-        self._weights: tuple[EventWeights, TypeWeights] | None = None
+        self._weights: tuple[ServedPolicy, TypeWeights] | None = None
         self.names: list[str] = []
         self.sees: NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
         self.hides: NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
@@ -64,10 +65,10 @@ class EventTypes:
             self.hides = np.array([name in self._rule.hidden_types for name in self.names], dtype=np.bool_)
         return found
 
-    def weights(self, weights: EventWeights) -> TypeWeights:
-        """What the types count under the weights of a version."""
+    def weights(self, policy: ServedPolicy) -> TypeWeights:
+        """What events of the types count for a version."""
         made = self._weights
         names = self.names
-        if made is None or made[0] is not weights or len(made[1].factors) < len(names):
-            made = self._weights = (weights, TypeWeights.of(names, weights))
+        if made is None or made[0] is not policy or len(made[1].factors) < len(names):
+            made = self._weights = (policy, policy.weights_of(names))
         return made[1]

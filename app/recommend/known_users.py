@@ -14,7 +14,6 @@ from app.live.held import Held
 from app.live.history import History
 from app.live.live_model import ActiveModel
 from app.recommend.lists import SessionEvent
-from model.positives import TypeWeights
 from model.served import ServedModel
 from model.user_factors import ChosenItems, UserEvents, UserFactors, as_trained, chosen_items, folded_in
 
@@ -151,7 +150,7 @@ class KnownUsers:
         return numbers
 
     def _chosen(self, events: UserEvents, model: ActiveModel) -> ChosenItems:
-        types = self._history.types.weights(model.served.policy.event_weights)
+        types = self._history.types.weights(model.served.policy)
         return chosen_items(model.served, events, types=types, now_us=model.candidates.now_us)
 
     def _make(self, user_key: int, held: Held, model: ActiveModel, made_of: tuple[int, int, int, float]) -> KnownUser:
@@ -197,7 +196,7 @@ def visitor(model: ActiveModel, session: Sequence[SessionEvent], *, history: His
         np.full(len(rows), now_us, dtype=np.int64),
         np.array([event.value for _, event in rows], dtype=np.float32),
     )
-    types = TypeWeights.of(names, model.served.policy.event_weights)
+    types = model.served.policy.weights_of(names)
     chosen = chosen_items(model.served, events, types=types, now_us=model.candidates.now_us)
     factors = folded_in(model.served, chosen) if chosen.events else None
     seen = [key for key, event in rows if history.rule.sees(event.event_type)]

@@ -6,7 +6,7 @@ Letters used for shapes: N events, P pairs of a user and an item, U users, I ite
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,14 @@ from app.db.engine import Store
 from app.db.feed import adopt_restored, holds_foreign
 from app.db.scan import RANGE_ROWS, EventNames, LogRange, scan
 from app.db.watermark import Watermark
-from model.positives import EventWeights, TypeWeights, speaking
+from model.positives import DEFAULT_WEIGHT, EventWeights, TypeWeights, speaking, value_caps
 from model.user_items import damped
+
+FAR_BEYOND = 20
+# Of fewer users the 99th percentile is one of the most active ones itself.
+FEWEST_COMPARED = 200
+MANY_PAIRS = 200
+MOST_TYPES_SHOWN = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +61,7 @@ class Positives:
         times_us: microseconds since the epoch, int64.
         weights: weight of the event's type times its value, float64.
         left_out: how many events were left out, by reason.
+        value_caps: the largest value that counts, by the name of a type.
     """
 
     user_keys: NDArray[np.int64]
@@ -62,6 +69,7 @@ class Positives:
     times_us: NDArray[np.int64]
     weights: NDArray[np.float64]
     left_out: Mapping[str, int]
+    value_caps: Mapping[str, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.times_us)
@@ -69,7 +77,7 @@ class Positives:
     def take(self, rows: NDArray[np.int64]) -> Positives:
         """Some of the rows, in the order given."""
         columns = (self.user_keys[rows], self.item_keys[rows], self.times_us[rows], self.weights[rows])
-        return Positives(*columns, left_out=self.left_out)
+        return Positives(*columns, left_out=self.left_out, value_caps=self.value_caps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +87,8 @@ class Pairs:
     Attributes:
         user_keys, item_keys: the key of each number, strictly ascending, int64, shapes (U,) and (I,).
         user_numbers, item_numbers: int64, shape (P,).
-        weights: log2(1 + summed weights of the pair's events), scaled to mean 1, float32, shape (P,).
+        weights: log2(1 + summed weights of the pair's events), of users with many pairs less, scaled to mean 1,
+            float32, shape (P,).
     """
 
     user_keys: NDArray[np.int64]
@@ -113,35 +122,75 @@ def read_events(store: Store, *, check: Callable[[], None] = lambda: None, range
 
 
 def positives(events: Events, event_weights: EventWeights) -> Positives:
-    """Which events speak for an item, and how much, as `model.positives.speaking` says."""
+    """Which events speak for an item, and how much, as `model.positives.speaking` says.
+
+    Users with over FAR_BEYOND times as many of them as 99 of 100 have are no people: they are left out. The value of an
+    event is cut at the 99th percentile of its type.
+    """
+    caps = value_caps(events.event_types, events.event_codes, events.values)
     found = speaking(
         events.user_keys,
         events.item_keys,
         event_codes=events.event_codes,
         values=events.values,
         times_us=events.times_us,
-        types=TypeWeights.of(events.event_types, event_weights),
+        types=TypeWeights.of(events.event_types, event_weights, caps),
     )
-    kept = found.rows
+    kept, weights = found.rows, found.weights
+    beyond = _far_beyond_others(events.user_keys[kept])
+    if beyond.any():
+        kept, weights = kept[~beyond], weights[~beyond]
     return Positives(
         user_keys=events.user_keys[kept],
         item_keys=events.item_keys[kept],
         times_us=events.times_us[kept],
-        weights=found.weights,
-        left_out=found.left_out,
+        weights=weights,
+        left_out={**found.left_out, "of_users_far_beyond_others": int(beyond.sum())},
+        value_caps=caps,
     )
 
 
+def event_types_in_words(events: Events, rows: Positives, event_weights: EventWeights) -> dict[str, dict[str, Any]]:
+    """What an event of each type counted for: `events`, `weight` (or `hide`), `value_cap`; the most frequent ones."""
+    counts = np.bincount(events.event_codes, minlength=len(events.event_types))
+    shown = np.argsort(-counts, kind="stable")[:MOST_TYPES_SHOWN].tolist()
+    names = [(events.event_types[code], int(counts[code])) for code in shown]
+    return {
+        name: {
+            "events": count,
+            "weight": event_weights.get(name, DEFAULT_WEIGHT),
+            "value_cap": rows.value_caps.get(name),
+        }
+        for name, count in names
+    }
+
+
 def pairs(rows: Positives) -> Pairs:
-    """One row for each (user, item): weight log2(1 + sum of its events' weights), scaled to mean 1."""
+    """One row for each (user, item): weight log2(1 + sum of its events' weights), scaled to mean 1.
+
+    Beyond MANY_PAIRS of a user their weights grow together with the square root of their number only, so that a few who
+    do all day what others do once a week do not decide alone what is alike.
+    """
     user_keys, users = _numbered(rows.user_keys)
     item_keys, items = _numbered(rows.item_keys)
     width = max(len(item_keys), 1)
     found, row_of = np.unique(users * width + items, return_inverse=True)
     weights = damped(np.bincount(row_of, weights=rows.weights, minlength=len(found)))
+    sizes = np.bincount(found // width, minlength=len(user_keys))
+    weights *= np.sqrt(np.minimum(1.0, MANY_PAIRS / np.maximum(sizes, 1)))[found // width]
     if len(found):
         weights /= weights.mean()
     return Pairs(user_keys, item_keys, found // width, found % width, weights.astype(np.float32))
+
+
+def _far_beyond_others(user_keys: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether each row is of a user with far more of them than others have, bool, shape of user_keys."""
+    _, users = _numbered(user_keys)
+    sizes = np.bincount(users)
+    if len(sizes) < FEWEST_COMPARED:
+        return np.zeros(len(user_keys), dtype=np.bool_)
+    limit = FAR_BEYOND * np.quantile(sizes, 0.99, method="higher")
+    return (sizes > limit)[users]
 
 
 def _numbered(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

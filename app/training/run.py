@@ -17,7 +17,7 @@ from app.settings import Settings
 from app.snapshots import SnapshotStore
 from app.training import publication, recipe
 from app.training.config import TrainingConfig
-from app.training.dataset import Events, Pairs, Positives, pairs, positives, read_events
+from app.training.dataset import Events, Pairs, Positives, event_types_in_words, pairs, positives, read_events
 from app.training.history import build_histories
 from app.training.lease import LOST
 from app.training.order_of_ids import ordered
@@ -147,11 +147,12 @@ class _Run:
             progress=self._progress,
             fit=self._fit,
         )
+        told = {"event_types": event_types_in_words(in_order.events, rows, self._settings.event_weights)}
         if self._claim.dry_run:
-            metrics = self._metrics(config, trial, rows, numbered)
+            metrics = self._metrics(config, trial, rows, numbered) | told
             return self.outcome("succeeded", metrics=metrics, reason="dry run: nothing was published")
         served = in_order.with_store_keys(self._refit(config, trial, rows, numbered, in_order.events))
-        return self._publish(config, served, self._metrics(config, trial, rows, numbered), events)
+        return self._publish(config, served, self._metrics(config, trial, rows, numbered) | told, events)
 
     def _refit(
         self, config: TrainingConfig, trial: Trial, rows: Positives, numbered: Pairs, events: Events

@@ -50,6 +50,7 @@ def served_model(
             fold_in_half_life_us=fold_in.half_life,
             repeats=policy.repeats,
             event_weights=event_weights,
+            value_caps=rows.value_caps,
         ),
     )
 

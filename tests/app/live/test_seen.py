@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from app.live.seen import EventTypes, SeenRule
+from tests.app.published import served_policy
 
 
 def test_without_types_and_days_a_rule_sees_everything() -> None:
@@ -51,11 +53,12 @@ def test_whoever_has_a_number_finds_its_flags_also_in_what_was_taken_before() ->
 def test_weights_are_those_of_the_version_and_of_every_type_so_far() -> None:
     types = EventTypes(SeenRule())
     types.numbers(["view", "buy"])
-    weights = {"buy": 3.0, "dislike": "hide"}
+    weights = served_policy(event_weights={"buy": 3.0, "dislike": "hide"}, value_caps={"buy": 9.0})
     first = types.weights(weights)
     assert (first.factors.tolist(), first.hides.tolist()) == ([1.0, 3.0], [False, False])
     assert types.weights(weights) is first
     types.number("dislike")
     assert types.weights(weights).hides.tolist() == [False, False, True]
-    assert types.weights({"view": 2.0}).factors.tolist() == [2.0, 1.0, 1.0]
+    assert first.caps.tolist() == [np.inf, 9.0]
+    assert types.weights(served_policy(event_weights={"view": 2.0})).factors.tolist() == [2.0, 1.0, 1.0]
     assert types.weights(weights).factors.tolist() == [1.0, 3.0, 0.0]

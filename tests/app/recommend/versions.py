@@ -60,7 +60,7 @@ def _users(served: ServedModel, rows: Sequence[StoredInteraction], types: EventT
             np.array([row.occurred_us for row in own]),
             np.array([row.value for row in own], dtype=np.float32),
         )
-        weights = types.weights(served.policy.event_weights)
+        weights = types.weights(served.policy)
         chosen = chosen_items(served, events, types=weights, now_us=served.policy.popularity_now_us)
         if chosen.events:
             found[user_key] = (folded_in(served, chosen), len(own))

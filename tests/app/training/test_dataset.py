@@ -11,7 +11,7 @@ from app.db import interactions, tables, users
 from app.db.engine import Store
 from app.db.interactions import NewInteraction
 from app.db.watermark import START
-from app.training.dataset import Events, Positives, pairs, positives, read_events
+from app.training.dataset import Events, Positives, event_types_in_words, pairs, positives, read_events
 from tests.app.training.conftest import START_US
 
 Row = tuple[int, int, str, float, float]
@@ -127,7 +127,12 @@ def test_a_hidden_pair_has_no_positive_until_it_is_chosen_again() -> None:
     )
 
     assert kept(found) == [(1, 2, 1.0), (2, 1, 1.0), (3, 1, 1.0)]
-    assert found.left_out == {"hiding_events": 2, "hidden_by_them": 1, "repeated_within_60_seconds": 0}
+    assert found.left_out == {
+        "hiding_events": 2,
+        "hidden_by_them": 1,
+        "repeated_within_60_seconds": 0,
+        "of_users_far_beyond_others": 0,
+    }
 
 
 def test_a_pair_weighs_the_logarithm_of_its_events_and_the_mean_weight_is_one() -> None:
@@ -157,3 +162,56 @@ def test_values_too_small_to_be_added_to_one_still_weigh() -> None:
     found = pairs(positives(events((10, 7, "click", 2e-30, 0), (10, 5, "click", 1e-30, 0)), {}))
 
     np.testing.assert_allclose(found.weights, [2 / 3, 4 / 3], rtol=1e-6)
+
+
+def test_values_beyond_the_99th_percentile_of_their_type_count_as_much_as_it() -> None:
+    rows: list[Row] = [(1 + n, 1, "purchase", 1 + n % 5, 0) for n in range(1_000)]
+    rows += [(2_000 + n, 1, "purchase", 500 + n, 0) for n in range(5)]
+    rows += [(3_000 + n, 1, "click", 7 + n, 0) for n in range(50)]
+
+    found = positives(events(*rows), {"purchase": 4.0})
+
+    assert found.value_caps == {"purchase": 5.0}
+    of_user = dict(zip(found.user_keys.tolist(), found.weights.tolist(), strict=True))
+    assert [of_user[key] for key in (1, 5, 2_000, 2_004, 3_000, 3_049)] == [4.0, 20.0, 20.0, 20.0, 7.0, 56.0]
+
+
+def test_users_with_twenty_times_as_much_as_nearly_all_others_are_no_people() -> None:
+    rows: list[Row] = [(user, 1 + n, "click", 1, 0) for user in range(1, 301) for n in range(1 + user % 4)]
+    rows += [(999, 1 + n, "click", 1, 0) for n in range(81)]
+    rows += [(998, 1 + n, "click", 1, 0) for n in range(80)]
+
+    found = positives(events(*rows), {})
+
+    assert 999 not in found.user_keys
+    assert (found.user_keys == 998).sum() == 80
+    assert found.left_out["of_users_far_beyond_others"] == 81
+
+
+def test_among_few_users_nobody_is_far_beyond_the_others() -> None:
+    rows: list[Row] = [(user, 1, "click", 1, 0) for user in range(1, 100)]
+    rows += [(999, 1 + n, "click", 1, 0) for n in range(5_000)]
+
+    assert (positives(events(*rows), {}).user_keys == 999).sum() == 5_000
+
+
+def test_all_that_a_user_chose_weighs_as_the_square_root_of_how_much_it_is_beyond_two_hundred() -> None:
+    rows: list[Row] = [(1, 1 + n, "click", 1, 0) for n in range(200)]
+    rows += [(2, 1 + n, "click", 1, 0) for n in range(800)]
+
+    found = pairs(positives(events(*rows), {}))
+
+    total = [float(found.weights[found.user_numbers == user].sum()) for user in (0, 1)]
+    assert total[1] / total[0] == pytest.approx(2.0)
+
+
+def test_a_training_tells_what_each_type_counted_for() -> None:
+    rows = events(*[(1 + n, 1, "purchase", 1 + n % 7, 0) for n in range(2_000)], (1, 2, "dislike", 1, 0))
+    found = positives(rows, {"purchase": 4.0, "dislike": "hide"})
+
+    told = event_types_in_words(rows, found, {"purchase": 4.0, "dislike": "hide"})
+
+    assert told == {
+        "purchase": {"events": 2_000, "weight": 4.0, "value_cap": None},
+        "dislike": {"events": 1, "weight": "hide", "value_cap": None},
+    }

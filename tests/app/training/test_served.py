@@ -14,7 +14,7 @@ from app.training.window import by_number
 from model.candidates import Candidates
 from model.fold_in import FoldInSettings
 from model.policy import FittedPolicy, Learnt, Policy, Repeats
-from model.positives import EventWeights, TypeWeights
+from model.positives import EventWeights
 from model.served import ServedModel
 from model.user_factors import UserEvents, as_trained, chosen_items, folded_in
 from tests.app.training.conftest import START_US
@@ -37,7 +37,7 @@ class Trained(NamedTuple):
     events: Events
 
 
-def some_events(*, users: int = 9, items: int = 14, count: int = 160) -> Events:
+def some_events(*, users: int = 9, items: int = 14, count: int = 4_000) -> Events:
     """Users have the keys 5, 8, 11, ..., items 2, 4, 6, ...; the first user does nothing but dislike."""
     generator = np.random.default_rng(4)
     codes = generator.integers(0, 3, count)
@@ -48,7 +48,7 @@ def some_events(*, users: int = 9, items: int = 14, count: int = 160) -> Events:
         item_keys=generator.integers(1, items + 1, count) * 2,
         event_codes=codes.astype(np.uint16),
         event_types=TYPES,
-        values=generator.uniform(0.5, 3.0, count).astype(np.float32),
+        values=np.where(np.arange(count) % 500 == 0, 1_000, generator.uniform(0.5, 3.0, count)).astype(np.float32),
         times_us=START_US + generator.integers(0, 200, count) * HOUR_US,
         watermark=START,
     )
@@ -76,7 +76,7 @@ def test_the_version_gives_the_scores_that_the_policy_was_judged_by(name: str) -
     served, fitted, events = trained(POLICIES[name])
     # The training numbered the items by key.
     candidates, every = Candidates.as_trained(served), served.items_by_key
-    types = TypeWeights.of(TYPES, served.policy.event_weights)
+    types = served.policy.weights_of(TYPES)
     for number, key in enumerate(served.user_keys.tolist()):
         chosen = chosen_items(served, of_user(events, key), types=types, now_us=candidates.now_us)
         expected = fitted.scores(np.array([number]), repeats=POLICIES[name].repeats is not None)[0]
@@ -87,7 +87,7 @@ def test_the_version_gives_the_scores_that_the_policy_was_judged_by(name: str) -
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_history_that_is_folded_in_later_gives_the_vector_of_the_training(name: str) -> None:
     served, _, events = trained(POLICIES[name])
-    types = TypeWeights.of(TYPES, served.policy.event_weights)
+    types = served.policy.weights_of(TYPES)
     for number, key in enumerate(served.user_keys.tolist()):
         factors = folded_in(served, chosen_items(served, of_user(events, key), types=types, now_us=0.0))
         np.testing.assert_allclose(factors.vector, served.user_vectors[number], rtol=1e-4, atol=1e-5)
