@@ -53,7 +53,7 @@ def _metadata(value: dict[Any, Any]) -> dict[str, Any]:
     _check_inside(value)
     try:
         size = len(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8"))
-    except ValueError:
+    except (ValueError, TypeError):  # of a file that has other values than JSON
         raise PydanticCustomError("metadata_value", "metadata holds finite numbers and valid Unicode text") from None
     if size > MAX_METADATA_BYTES:
         raise PydanticCustomError("metadata_too_large", "metadata takes at most 16 KiB as JSON")

@@ -1,6 +1,6 @@
 """What a served benchmark is compared with: the least that FastAPI can do, and the endpoint one would write first.
 
-    python -m bench.serving_rivals bare|naive [--items N] [--users N] [--dim N] [--seed N]
+    python -m bench.serving_rivals bare|bare-post|naive [--items N] [--users N] [--dim N] [--seed N]
 
 Serves on a free port of 127.0.0.1, says where, and logs no requests. Neither asks for a key, knows what a user had, or
 learns of anything new.
@@ -16,7 +16,7 @@ import numpy as np
 import uvicorn
 from fastapi import FastAPI, HTTPException
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class ListedItem(BaseModel):
@@ -41,6 +41,30 @@ def bare_app() -> FastAPI:
     @app.get("/", response_model=None)
     async def small() -> dict[str, str]:
         return {"status": "ok"}
+
+    return app
+
+
+class PostedRow(BaseModel):
+    """An interaction, by about the rules of ours."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user_id: str = Field(min_length=1, max_length=256)
+    item_id: str = Field(min_length=1, max_length=256)
+    event_type: str = Field("interaction", pattern="^[a-z0-9_.-]{1,64}$")
+    value: float = Field(1.0, gt=0, le=1e6)
+    timestamp: float | str | None = None
+    event_id: str | None = None
+
+
+def bare_post_app() -> FastAPI:
+    """`POST /interactions` validates a row and stores nothing."""
+    app = FastAPI(openapi_url=None)
+
+    @app.post("/interactions", status_code=201, response_model=None)
+    async def accept(row: PostedRow) -> dict[str, int]:
+        return {"accepted": 1 if row.user_id else 0, "duplicates": 0}
 
     return app
 
@@ -79,7 +103,7 @@ def naive_app(user_vectors: NDArray[np.float32], item_vectors: NDArray[np.float3
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve one of the two until told to stop."""
     parser = argparse.ArgumentParser(prog="python -m bench.serving_rivals")
-    parser.add_argument("rival", choices=("bare", "naive"))
+    parser.add_argument("rival", choices=("bare", "bare-post", "naive"))
     parser.add_argument("--items", type=int, default=2_000)
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--dim", type=int, default=64)
@@ -87,6 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     if chosen.rival == "bare":
         app = bare_app()
+    elif chosen.rival == "bare-post":
+        app = bare_post_app()
     else:
         random = np.random.default_rng(chosen.seed)
         app = naive_app(

@@ -33,6 +33,33 @@ def closed_loop(target: Target, *, connections: int, seconds: int, seed: int, co
     return parse(done.stdout)
 
 
+def posted_loop(port: int, *, seconds: int, seed: int, core: int, folder: Path, connections: int = 64) -> Figures:
+    """Upload drawn interactions, one a request and each an event of its own. Raises: RuntimeError where wrk fails."""
+    script = folder / "post.lua"
+    script.write_text(
+        f"math.randomseed({seed})\n"
+        'wrk.method = "POST"\n'
+        'wrk.headers["Content-Type"] = "application/json"\n'
+        'local row = \'{"user_id":"user-%d","item_id":"item-%d","event_type":"click","value":1.0,\'\n'
+        '  .. \'"event_id":"%d-%d"}\'\n'
+        "request = function()\n"
+        "  local body = string.format(row, math.random(20000), math.random(2000),"
+        " math.random(2^31), math.random(2^31))\n"
+        '  return wrk.format("POST", "/interactions", nil, body)\n'
+        "end\n",
+        encoding="ascii",
+    )
+    options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script)]
+    command = ["taskset", "-c", str(core), found_wrk(), *options, f"http://127.0.0.1:{port}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - made above
+    if done.returncode:
+        raise RuntimeError(f"wrk failed: {done.stderr.strip() or done.stdout.strip()}")
+    figures = parse(done.stdout)
+    if figures.errors:
+        raise RuntimeError(f"{figures.errors} uploads were not taken")
+    return figures
+
+
 def found_wrk() -> str:
     """Where wrk is. Raises: SystemExit that says how to get it."""
     found = shutil.which("wrk")

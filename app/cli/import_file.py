@@ -37,7 +37,9 @@ class From(StrEnum):
 def import_file(
     file: Annotated[
         Path,
-        typer.Argument(help="A .csv, .ndjson or .jsonl file, with or without .gz, or a .parquet one.", dir_okay=False),
+        typer.Argument(
+            help="A .csv, .ndjson or .jsonl file, with or without .gz, or a .parquet one.", exists=True, dir_okay=False
+        ),
     ],
     items: Annotated[bool, typer.Option("--items", help="The file holds records of items, not interactions.")] = False,
     on_error: Annotated[
@@ -61,7 +63,10 @@ def import_file(
     from app.importing.load import ImportReport, load
     from app.importing.presets import PRESETS
     from app.importing.records import OWN, BadFile
+    from app.memory import collect_rarely, return_freed_memory
 
+    return_freed_memory()
+    collect_rarely()
     kind: RowKind[Any, Any] = ITEMS if items else INTERACTIONS
     theirs = OWN if preset is None else PRESETS[preset.value].items if items else PRESETS[preset.value].interactions
     report = ImportReport()

@@ -20,8 +20,8 @@ from app.db.statements import is_postgres
 # What SQLite keeps of the file in memory while much is written.
 _CACHE_KIB = 64 * 1024
 _USUAL_CACHE_KIB = 2_000
-_STAGED_ROWS = 400_000
-_ROWS_AT_ONCE = 20_000
+_STAGED_ROWS = 250_000
+_ROWS_AT_ONCE = 10_000
 _WORTH_SORTING = 20_000
 _ROWS_OF_A_STATEMENT = 100
 

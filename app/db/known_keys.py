@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from app.db.append import keys_of
 
 # Some 150 bytes each.
-MOST_KEPT = 150_000
+MOST_KEPT = 100_000
 
 
 class KnownKeys:

@@ -2,17 +2,56 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
+import msgspec
 from pydantic import ValidationError
 
 from app.db.items import NewItem
 from app.exported import CATEGORY_SEPARATOR
 from app.ids import ExternalId
 from app.importing.records import BadLine, CellReader, Record
-from app.importing.rows import bad_row, json_or_text, number_or_text
+from app.importing.rows import bad_row, number_or_text
 from app.item_rows import ItemFields
 from app.plain_words import field_errors
+
+
+class SpooledItem(msgspec.Struct, array_like=True, gc=False):
+    """A record on its way; metadata as JSON, which holds any integer."""
+
+    item_id: str
+    title: str | None
+    categories: list[str] | None
+    metadata: str | None
+    hidden: bool
+    available_from_us: int | None
+    available_until_us: int | None
+
+    @classmethod
+    def of(cls, new: NewItem) -> SpooledItem:
+        """A checked record."""
+        return cls(
+            new.item_id,
+            new.title,
+            None if new.categories is None else list(new.categories),
+            None if new.metadata is None else json.dumps(dict(new.metadata)),
+            new.hidden,
+            new.available_from_us,
+            new.available_until_us,
+        )
+
+    def record(self) -> NewItem:
+        """The record again."""
+        return NewItem(
+            self.item_id,
+            self.title,
+            self.categories,
+            None if self.metadata is None else json.loads(self.metadata),
+            self.hidden,
+            self.available_from_us,
+            self.available_until_us,
+        )
 
 
 class ItemRow(ItemFields):
@@ -26,11 +65,27 @@ def _split(cell: str) -> list[str]:
     return [part.strip() for part in cell.split(CATEGORY_SEPARATOR) if part.strip()]
 
 
+def _object_or_text(cell: str) -> object:
+    """What the cell says as JSON; the text, for the rules to refuse, where a name stands twice in an object."""
+    try:
+        value: object = json.loads(cell, object_pairs_hook=_with_different_names)
+    except (ValueError, RecursionError):
+        return cell
+    return value
+
+
+def _with_different_names(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    built = dict(pairs)
+    if len(built) != len(pairs):
+        raise ValueError
+    return built
+
+
 ITEM_COLUMNS: Mapping[str, CellReader] = {
     "item_id": str,
     "title": str,
     "categories": _split,
-    "metadata": json_or_text,
+    "metadata": _object_or_text,
     "hidden": lambda cell: {"true": True, "1": True, "false": False, "0": False}.get(cell.strip().lower(), cell),
     "available_from": number_or_text,
     "available_until": number_or_text,

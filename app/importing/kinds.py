@@ -6,7 +6,7 @@ from app.db.interactions import NewInteraction
 from app.db.items import NewItem
 from app.db.new_interactions import NewInteractions
 from app.importing import many_rows
-from app.importing.items import ITEM_COLUMNS, item
+from app.importing.items import ITEM_COLUMNS, SpooledItem, item
 from app.importing.load import RowKind
 from app.importing.rows import INTERACTION_COLUMNS, interaction
 from app.importing.storing import store_interactions, store_items
@@ -22,13 +22,13 @@ INTERACTIONS: RowKind[NewInteraction, NewInteractions] = RowKind(
 )
 """What users did; a known `event_id` is a duplicate and changes nothing."""
 
-ITEMS: RowKind[NewItem, list[NewItem]] = RowKind(
+ITEMS: RowKind[NewItem, list[SpooledItem]] = RowKind(
     columns=ITEM_COLUMNS,
     required=("item_id",),
     read=lambda record, _: item(record),
     many=lambda *_: None,
-    batch=list,
-    batch_type=list[NewItem],
+    batch=lambda rows: list(map(SpooledItem.of, rows)),
+    batch_type=list[SpooledItem],
     store=store_items,
 )
 """Records of items; each replaces the one before, the last of a file wins."""

@@ -84,6 +84,7 @@ class Lines:
         if found is None:
             return False
         self._block, self._start, self._together = found, 0, True
+        self.number = found.first
         return True
 
 
@@ -93,6 +94,8 @@ def blocks(read: Callable[[int], bytes]) -> Iterator[Block]:
     Raises: WrongEncoding for UTF-16; what `read` raises.
     """
     rest = read(BLOCK_BYTES)
+    while len(rest) < len(_BOM) and (more := read(BLOCK_BYTES)):
+        rest += more
     if rest.startswith(_UTF_16):
         raise WrongEncoding("the text is UTF-16; save it as UTF-8")
     rest = rest.removeprefix(_BOM)

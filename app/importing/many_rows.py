@@ -116,8 +116,7 @@ def _from_columns(rows: Columns, now_us: int) -> NewInteractions:
     columns = {name: [UNSET if one is None else one for one in column] for name, column in fields.items()}
     if any(kind not in _TAKEN for column in columns.values() for kind in set(map(type, column))):
         raise _Unsure
-    given = texts if any(text is not None for text in texts) else None
-    return _checked(columns, given, now_us, microseconds=rows.microseconds)
+    return _checked(columns, texts, now_us, microseconds=rows.microseconds)
 
 
 def _ending_lines(data: bytes) -> bytes:
@@ -175,7 +174,7 @@ def _checked(
         occurred_us=_times(columns.get("timestamp"), len(user_ids), now_us, microseconds=microseconds),
         event_ids=_optional_ids(columns.get("event_id")),
         recommendation_ids=_optional_ids(columns.get("recommendation_id")),
-        contexts=contexts,
+        contexts=contexts if contexts is not None and any(one is not None for one in contexts) else None,
     )
 
 

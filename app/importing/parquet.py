@@ -22,6 +22,10 @@ MAX_COLUMN_BYTES = 512 * 1024 * 1024
 # A megabyte can hold a hundred million equal rows; a log of interactions is never as dull as that.
 MAX_ROWS_PER_BYTE = 16
 _JSON_COLUMNS = {"context", "metadata"}
+_TIMES = {"timestamp", "available_from", "available_until"}
+# Microseconds as a multiple and a part of Arrow's units.
+_SCALES = {"s": (10**6, 1), "ms": (10**3, 1), "us": (1, 1), "ns": (1, 10**3)}
+_YEAR_10000_US = 253_402_300_800 * 10**6
 
 
 class ParquetRecords:
@@ -45,7 +49,9 @@ class ParquetRecords:
         self._failures = (pa.ArrowException, OSError, ValueError, NotImplementedError)
         try:
             size = path.stat().st_size
-            self._file: pq.ParquetFile = pq.ParquetFile(path)
+            texts = [field.name for field in pq.read_schema(path) if _is_text(field.type)]
+            # As they are stored, where a text stands once however many rows have it.
+            self._file: pq.ParquetFile = pq.ParquetFile(path, read_dictionary=texts)
         except self._failures as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not a Parquet file"
             raise BadFile(self._name, reason) from error
@@ -75,7 +81,7 @@ class ParquetRecords:
                     self.position += batch.num_rows
                     yield found
         except self._failures as error:
-            raise BadFile(self._name, f"row {self.position + 1} or one soon after it cannot be read") from error
+            raise BadFile(self._name, f"a row from {self.position + 1} on cannot be read") from error
 
     def _named(self, columns: Collection[str], required: Collection[str]) -> Mapping[str, str]:
         """Its columns -> ours."""
@@ -91,7 +97,8 @@ class ParquetRecords:
                 raise BadFile(self._name, f"two columns stand for {ours}")
             found[name] = ours
         if missing := [name for name in required if name not in found.values()]:
-            raise BadFile(self._name, f"the column {missing[0]} is missing")
+            theirs = next((other for other, ours in self._preset.names.items() if ours == missing[0]), missing[0])
+            raise BadFile(self._name, f"the column {theirs} is missing")
         for name, ours in found.items():
             self._check_type(ours, self._file.schema_arrow.field(name).type)
         return found
@@ -99,7 +106,11 @@ class ParquetRecords:
     def _check_type(self, ours: str, kind: pa.DataType) -> None:
         import pyarrow.types as of
 
-        if of.is_timestamp(kind) and kind.tz is None:
+        if not of.is_timestamp(kind):
+            return
+        if ours not in _TIMES:
+            raise BadFile(self._name, f"{ours} holds times")
+        if kind.tz is None:
             told = f"the times of {ours} have no time zone; write them with one, for example UTC"
             raise BadFile(self._name, told)
 
@@ -109,9 +120,13 @@ class ParquetRecords:
             row_group = metadata.row_group(group)
             for column in range(row_group.num_columns):
                 found = row_group.column(column)
-                if found.path_in_schema in self._names and found.total_uncompressed_size > MAX_COLUMN_BYTES:
+                if self._is_read(found.path_in_schema) and found.total_uncompressed_size > MAX_COLUMN_BYTES:
                     told = f"a row group holds over {MAX_COLUMN_BYTES} bytes of one column; write smaller row groups"
                     raise BadFile(self._name, told)
+
+    def _is_read(self, path: str) -> bool:
+        """Whether a part of the file is a column that is taken, or lies within one."""
+        return any(path == name or path.startswith(f"{name}.") for name in self._names)
 
     def _fields(self, batch: pa.RecordBatch) -> dict[str, list[Any]]:
         fields = {self._names[name]: column for name, column in zip(batch.schema.names, batch.columns, strict=True)}
@@ -126,8 +141,14 @@ class ParquetRecords:
             self.position += 1
             record = {name: value for name, value in zip(fields, row, strict=True) if value is not None}
             if self._microseconds and "timestamp" in record:
-                record["timestamp"] = to_rfc3339(record["timestamp"])
+                record["timestamp"] = _moment(record["timestamp"])
             yield Record(self.position, record)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    import pyarrow.types as of
+
+    return bool(of.is_string(kind) or of.is_large_string(kind))
 
 
 def _values(name: str, column: pa.Array) -> list[Any]:
@@ -136,12 +157,23 @@ def _values(name: str, column: pa.Array) -> list[Any]:
     import pyarrow.types as of
 
     if of.is_timestamp(column.type):
-        whole = column.cast(pa.timestamp("us", tz="UTC"), safe=False).cast(pa.int64())
-        values: list[Any] = whole.to_pylist()
-        return values if name == "timestamp" else [None if us is None else to_rfc3339(us) for us in values]
+        scale, part = _SCALES[column.type.unit]
+        values: list[Any] = column.cast(pa.int64()).to_pylist()
+        # With integers of any size: those of numpy and Arrow start anew beyond the last year that they hold.
+        values = [None if one is None else one * scale // part for one in values]
+        return values if name == "timestamp" else [None if us is None else _moment(us) for us in values]
     if of.is_decimal(column.type):
         column = column.cast(pa.float64())
-    values = column.to_pylist()
+    if of.is_dictionary(column.type):
+        known = column.dictionary.to_pylist()
+        values = [None if place is None else known[place] for place in column.indices.to_pylist()]
+    else:
+        values = column.to_pylist()
     if name in _JSON_COLUMNS:
         return [json_or_text(one) if isinstance(one, str) else one for one in values]
     return values
+
+
+def _moment(us: int) -> str | int:
+    """A time as text; beyond the calendar a number that no rule takes."""
+    return to_rfc3339(us) if 0 <= us < _YEAR_10000_US else us

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from app.db import interactions, items
 from app.db.bulk import BulkAppend, much_memory
 from app.db.errors import StoreConflict
-from app.db.items import NewItem
 from app.db.new_interactions import NewInteractions
+from app.importing.items import SpooledItem
 from app.importing.load import Storing
 
 # Rows that are written together. Others who write to SQLite wait for a transaction, and then have to notice its end.
@@ -27,11 +27,11 @@ BatchT = TypeVar("BatchT", bound=Sized)
 Put = Callable[[sa.Connection, BatchT], int]
 
 
-def store_items(storing: Storing[list[NewItem]]) -> None:
+def store_items(storing: Storing[list[SpooledItem]]) -> None:
     """Put the records, the last one of an id winning."""
 
-    def put(connection: sa.Connection, batch: list[NewItem]) -> int:
-        items.upsert(connection, batch, now_us=storing.received_us)
+    def put(connection: sa.Connection, batch: list[SpooledItem]) -> int:
+        items.upsert(connection, [one.record() for one in batch], now_us=storing.received_us)
         return len(batch)
 
     batches = ([item for part in lot for item in part] for lot in _lots(storing.spool, ITEMS_OF_A_TRANSACTION))

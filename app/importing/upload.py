@@ -20,6 +20,7 @@ from app.importing.files import RecordFile
 from app.importing.kinds import INTERACTIONS, ITEMS
 from app.importing.load import RowKind, load
 from app.importing.records import BadFile
+from app.memory import collect_rarely, return_freed_memory
 from app.settings import load_settings
 
 _KINDS: Mapping[str, RowKind[Any, Any]] = {"interactions": INTERACTIONS, "items": ITEMS}
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--max-bytes", type=int, required=True)
     parser.add_argument("--parent-pipe", type=int, required=True)
     chosen = parser.parse_args(arguments)
+    return_freed_memory()
+    collect_rarely()
     threading.Thread(target=_end_with_parent, args=(chosen.parent_pipe,), daemon=True).start()
     json.dump(_stored(chosen), sys.stdout)
 
