@@ -115,7 +115,9 @@ def _state(settings: Settings, *, loopback: bool, clock: Clock, counted: Metrics
     store = open_store(settings.database_url, deadline_seconds=settings.store_timeout_seconds)
     snapshots = SnapshotStore(settings.model_dir, pause=pause)
     history = History(
-        _seen_rule(settings), popularity_half_life_us=(settings.half_life_days or _DEFAULT_HALF_LIFE_DAYS) * DAY_US
+        _seen_rule(settings),
+        popularity_half_life_us=(settings.half_life_days or _DEFAULT_HALF_LIFE_DAYS) * DAY_US,
+        folder=settings.spool_dir,
     )
     live = LiveModel()
     keyring = KeyRing(anonymous=loopback or settings.allow_anonymous, any_host=settings.allow_anonymous)

@@ -8,7 +8,6 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from app.db import tables
@@ -41,7 +40,7 @@ class InteractionColumns:
 
     @classmethod
     def of(cls, rows: Iterable[Sequence[Any]]) -> InteractionColumns:
-        """Rows as `log_columns` selects them, in any order."""
+        """Rows of id, xact, user_key, item_key, event_type, value and occurred_us, in any order."""
         remaining = iter(rows)
         types: list[str] = []
         # One string object a type: a million equal ones would weigh fifty megabytes.
@@ -68,8 +67,3 @@ class InteractionColumns:
 
     def _arrays(self) -> tuple[NDArray[Any], ...]:
         return self.id, self.xact, self.user_key, self.item_key, self.value, self.occurred_us
-
-
-def log_columns() -> tuple[sa.Column[Any], ...]:
-    """What is selected of a row, in the order `InteractionColumns.of` takes."""
-    return (_t.id, _t.xact, _t.user_key, _t.item_key, _t.event_type, _t.value, _t.occurred_us)

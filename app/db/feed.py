@@ -14,14 +14,14 @@ import sqlalchemy as sa
 
 from app.db import items, tables, users
 from app.db.append import StoredInteraction
-from app.db.columns import InteractionColumns, log_columns
+from app.db.columns import InteractionColumns
 from app.db.engine import Store
 from app.db.interactions import current_watermark
 from app.db.items import MANY, ItemRecord
+from app.db.scan import columns_where
 from app.db.statements import among, chunked, uncovered
 from app.db.watermark import START, Watermark
 
-_READ_ROWS = 10_000
 _t = tables.interactions.c
 
 
@@ -37,7 +37,7 @@ class FeedBatch:
         interactions that occurred before this moment some or all were deleted for their age. keys_changed: API keys
         were made or revoked. pointer_moved: another model version answers now. reset: the store was restored to
         another state than `since` came from; everything else is empty. Forget what was read before and read from
-        START.
+        START. more: this is a part, and the next one is there already.
     """
 
     rows: InteractionColumns
@@ -51,6 +51,7 @@ class FeedBatch:
     erased: frozenset[int] = frozenset()
     pointer_moved: bool = False
     reset: bool = False
+    more: bool = False
 
 
 @dataclass(slots=True)
@@ -64,10 +65,19 @@ class _Changes:
     pointer: bool = False
 
 
-def read_feed(store: Store, since: Watermark) -> FeedBatch:
-    """Everything committed that `since` has not seen. Raises: StoreUnavailable, SchemaOutdated."""
+def read_feed(store: Store, since: Watermark, *, most_rows: int | None = None) -> FeedBatch:
+    """Everything committed that `since` has not seen.
+
+    Args:
+        most_rows: on SQLite, where ids are committed in their order, read about so many rows at most. Until the last of
+            them is read nothing else that changed is told, so that no change comes before a row that it is about.
+    Raises: StoreUnavailable, SchemaOutdated.
+    """
     with store.read(repeatable=True) as connection:
         watermark = current_watermark(connection)
+        upto = watermark.last_id if most_rows is None else max(since.last_id, 0) + most_rows
+        if watermark.postgres is None and upto < watermark.last_id and not is_ahead(since, watermark):
+            return _read_part(connection, since, watermark, upto=upto)
         if not holds_foreign(connection, watermark):
             if is_ahead(since, watermark):
                 return _reset()
@@ -79,12 +89,12 @@ def read_feed(store: Store, since: Watermark) -> FeedBatch:
 def _read(connection: sa.Connection, since: Watermark, watermark: Watermark) -> FeedBatch:
     changed = _read_changes(connection, since)
     new = uncovered(tables.interactions, since, last_id=since.last_id)
-    rows = _rows(connection, new, stream=since == START)
+    rows = columns_where(connection, new)
     if changed.user_keys:
         rows = rows.take(np.flatnonzero(~np.isin(rows.user_key, list(changed.user_keys))))
     deleted: dict[int, list[StoredInteraction]] = {key: [] for key in sorted(changed.user_keys)}
     for chunk in chunked(deleted):
-        for row in _rows(connection, among(connection, _t.user_key, chunk)):
+        for row in columns_where(connection, among(connection, _t.user_key, chunk)):
             deleted[row.user_key].append(row)
     left = [row for kept in deleted.values() for row in kept]
     user_keys = np.unique(rows.user_key).tolist()
@@ -100,6 +110,23 @@ def _read(connection: sa.Connection, since: Watermark, watermark: Watermark) -> 
         expired_us=changed.expired_us,
         erased=frozenset(changed.erased),
         pointer_moved=changed.pointer or since == START,
+    )
+
+
+def _read_part(connection: sa.Connection, since: Watermark, now: Watermark, *, upto: int) -> FeedBatch:
+    """The next rows of very many, up to an id."""
+    rows = columns_where(connection, (_t.id > since.last_id) & (_t.id <= upto))
+    begins = since == START
+    return FeedBatch(
+        rows=rows,
+        deleted={},
+        items=_records(connection, since, _Changes()) if begins else [],
+        user_ids=users.ids_of(connection, np.unique(rows.user_key).tolist()),
+        item_ids=items.ids_of(connection, np.unique(rows.item_key).tolist()),
+        keys_changed=begins,
+        watermark=Watermark(upto, now.last_change_id if begins else since.last_change_id, None, now.copy),
+        pointer_moved=begins,
+        more=True,
     )
 
 
@@ -131,14 +158,6 @@ def _records(connection: sa.Connection, since: Watermark, changed: _Changes) -> 
     if since == START or changed.many_items:
         return list(items.put_records(connection))
     return list(items.records(connection, sorted(changed.item_keys)))
-
-
-def _rows(connection: sa.Connection, condition: sa.ColumnElement[bool], *, stream: bool = False) -> InteractionColumns:
-    # Sorted here: for an ORDER BY, PostgreSQL may walk the whole primary key instead of the few new entries by xact.
-    query = sa.select(*log_columns()).where(condition)
-    if stream:
-        query = query.execution_options(yield_per=_READ_ROWS)
-    return InteractionColumns.of(connection.execute(query))
 
 
 def holds_foreign(connection: sa.Connection, now: Watermark) -> bool:

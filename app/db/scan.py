@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sqlalchemy.dialects import postgresql
 
 from app.db import tables
+from app.db.columns import InteractionColumns
 from app.db.engine import Store
 from app.db.statements import covered, is_postgres
 from app.db.watermark import Watermark
@@ -93,6 +94,40 @@ def scan(
             found = read(connection, names, within)
         if len(found):
             yield found
+
+
+def columns_where(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> InteractionColumns:
+    """The rows of the log that a condition holds for, all at once."""
+    columns = (_t.id, _t.xact, _t.user_key, _t.item_key, _t.occurred_us, _t.value, _t.event_type)
+    if not is_postgres(connection):
+        rows = sa.select(*columns).where(condition).order_by(_t.id).subquery()
+        texts = connection.execute(sa.select(*map(sa.func.json_group_array, rows.c))).one()
+        whole = [np.array(_INTEGERS.decode(text), dtype=np.int64) for text in texts[:5]]
+        return _as_columns(whole, np.array(_FLOATS.decode(texts[5]), dtype=np.float64), _TEXTS.decode(texts[6]))
+    # Not sorted there: for an ORDER BY, it may walk the whole primary key instead of the few new entries by xact.
+    of_rows = sa.select(*columns).where(condition).subquery().c
+    *numbers, values, types = connection.execute(
+        sa.select(
+            *(_packed("int8send", column) for column in list(of_rows)[:5]),
+            _packed("float8send", of_rows.value),
+            sa.func.array_agg(of_rows.event_type),
+        )
+    ).one()
+    whole = [_numbers(packed, np.int64) for packed in numbers]
+    order = np.argsort(whole[0], kind="stable")
+    names = types or []
+    return _as_columns(
+        [column[order] for column in whole], _numbers(values, np.float64)[order], [names[row] for row in order.tolist()]
+    )
+
+
+def _as_columns(
+    whole: list[NDArray[np.int64]], values: NDArray[np.float64], event_types: list[str]
+) -> InteractionColumns:
+    ids, xacts, users, items, times = whole
+    # One text object a type: a million equal ones would weigh fifty megabytes.
+    names = {name: name for name in set(event_types)}
+    return InteractionColumns(ids, xacts, users, items, list(map(names.__getitem__, event_types)), values, times)
 
 
 def keys_in_order_of_ids(connection: sa.Connection, table: sa.Table) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,10 @@ class Base(NamedTuple):
         return cls(Histories.empty(), START, "")
 
 
+# So many rows tell what is popular lately.
+MOST_ROWS_SINCE = 1_000_000
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Held:
     """Tables and what came since, behind one reference: a reader that takes it sees all of the same moment.
@@ -40,7 +45,7 @@ class Held:
     Attributes:
         base, base_table: what a training wrote.
         types: numbers of the types of events.
-        recent: rows that came since, once there are many.
+        recent: tables of rows that came since, once there are many, the oldest first.
         replaced: users whose rows in the tables no longer hold, since some were deleted; all of theirs are in `later`.
         later: the other rows by user; a list grows at its end and is otherwise replaced.
         user_keys: ids of users that the tables do not know.
@@ -52,7 +57,7 @@ class Held:
     base: Base
     base_table: BaseTable
     types: EventTypes
-    recent: RecentTable | None = None
+    recent: tuple[RecentTable, ...] = ()
     replaced: frozenset[int] = frozenset()
     later: dict[int, list[StoredInteraction]] = field(default_factory=dict)
     user_keys: dict[str, int] = field(default_factory=dict)
@@ -68,7 +73,7 @@ class Held:
     @property
     def tables(self) -> tuple[BaseTable | RecentTable, ...]:
         """The tables, the older one first."""
-        return (self.base_table,) if self.recent is None else (self.base_table, self.recent)
+        return (self.base_table, *self.recent)
 
     def user_key(self, user_id: str) -> int | None:
         """The store's key of an id, or None for a user nothing is known of."""
@@ -85,8 +90,8 @@ class Held:
             return {}
         histories = self.base.histories
         found = {user_id: key for key in user_keys if (user_id := histories.user_id(key)) is not None}
-        if self.recent is not None:
-            found |= self.recent.names_of(user_keys)
+        for table in self.recent:
+            found |= table.names_of(user_keys)
         return found | {user_id: key for user_id, key in self.user_keys.items() if key in user_keys}
 
     def size(self, user_key: int) -> int:
@@ -99,14 +104,13 @@ class Held:
     def events(self, user_key: int) -> UserEvents:
         """What a user did; the codes are numbers of `types`."""
         later = self.later.get(user_key)
-        if later is None and self.recent is None and self.expired_us < 0 and user_key not in self.replaced:
+        if later is None and not self.recent and self.expired_us < 0 and user_key not in self.replaced:
             return self.base_table.events(user_key)  # nearly everybody
         parts = []
         if user_key not in self.replaced:
             of_base = self.base_table.events(user_key)
             parts.append(of_base if self.expired_us < 0 else of_base.take(of_base.times_us >= self.expired_us))
-            if self.recent is not None:
-                parts.append(self.recent.events(user_key))
+            parts += (table.events(user_key) for table in self.recent)
         parts = [part for part in parts if len(part.times_us)]
         if later:
             parts.append(EventRows.of(later, self.types).events())
@@ -127,8 +131,13 @@ class Held:
         if not own:
             of_base = without_users(self.base_table.rows(), self.replaced)
             parts.append(of_base.take(of_base.times_us >= self.expired_us) if self.expired_us >= 0 else of_base)
-        if self.recent is not None:
-            parts.append(without_users(self.recent.rows(), self.replaced))
+        # The newest of very many: what they say of popularity waits for the training that they lead to.
+        rows = 0
+        for table in reversed(self.recent):
+            if rows and rows + len(table) > MOST_ROWS_SINCE:
+                break
+            rows += len(table)
+            parts.append(without_users(table.rows(), self.replaced))
         return EventRows.joined([*parts, EventRows.of(later, self.types)])
 
     def users(self) -> int:
@@ -139,18 +148,46 @@ class Held:
 
     def user_ids_beside(self) -> list[str]:
         """Ids of the users that the base does not name."""
-        named = {} if self.recent is None else self.recent.named()
+        named = {user_id: key for table in self.recent for user_id, key in table.named().items()}
         return [*(user_id for user_id, key in named.items() if key not in self.erased), *self.user_keys.copy()]
 
     def since_base(self) -> int:
         """How many rows are held beside the base."""
-        recent = 0 if self.recent is None else len(self.recent) - sum(map(self.recent.size, self.replaced))
+        recent = sum(len(table) - sum(map(table.size, self.replaced)) for table in self.recent)
         return recent + sum(map(len, self.later.copy().values()))
 
-    def with_recent(self, rows: EventRows) -> Held:
-        """The rows in the recent table, which then also names the users that only `user_keys` did."""
-        names = dict(self.user_keys)
-        if self.recent is not None:
-            rows = EventRows.joined([without_users(self.recent.rows(), self.replaced), rows])
-            names = self.recent.named() | names
-        return replace(self, recent=RecentTable(rows, names), user_keys={})
+    def with_recent(self, rows: EventRows, folder: Path | None = None) -> Held:
+        """The rows in the newest table, which then also names the users that only `user_keys` did.
+
+        Args:
+            folder: where a table is kept that has become a large one, and is followed by another.
+        """
+        names, before = dict(self.user_keys), self.recent
+        if before and not before[-1].full:
+            *before_all, last = before
+            before = tuple(before_all)
+            rows = EventRows.joined([without_users(last.rows(), self.replaced), rows])
+            names = last.named() | names
+        made = RecentTable(rows, names)
+        return replace(self, recent=(*before, made.on_disk(folder) if made.full and folder else made), user_keys={})
+
+    def without_users(self, user_keys: Collection[int]) -> Held:
+        """Without some users, for good: whatever the base says, nobody leads to them."""
+        return replace(
+            self,
+            later={user_key: rows for user_key, rows in self.later.items() if user_key not in user_keys},
+            user_keys={user_id: key for user_id, key in self.user_keys.items() if key not in user_keys},
+            recent=tuple(table.without(user_keys) for table in self.recent),
+            replaced=self.replaced.union(user_keys),
+            erased=self.erased.union(user_keys),
+        )
+
+    def without_expired(self, before_us: int, *, still_there: Collection[int]) -> Held:
+        """Without the rows from before a moment, but those of some ids."""
+        later = {
+            user_key: kept
+            for user_key, rows in self.later.items()
+            if (kept := [row for row in rows if row.occurred_us >= before_us or row.id in still_there])
+        }
+        recent = tuple(table.since(before_us) for table in self.recent)
+        return replace(self, recent=recent, later=later, expired_us=max(self.expired_us, before_us))

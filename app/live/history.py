@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,6 @@ from app.live.rows import EventRows
 from app.live.seen import EventTypes, SeenRule
 from model.user_factors import UserEvents
 
-_DAY_US = 86_400_000_000
 # Beyond so many, rows that came since become a table: on its own a row takes a quarter of a kilobyte.
 MOST_SINCE = 20_000
 
@@ -32,10 +32,11 @@ MOST_SINCE = 20_000
 class History:
     """The events of all users by store keys, readable without the store.
 
-    The readers of the request path take no lock (before the first model `recent_popularity` does).
+    Readers take no lock (before the first model `recent_popularity` does).
 
     Args:
         most_since: beyond so many, rows that came since become a table.
+        folder: where large tables are kept; None keeps them in memory.
     Attributes:
         rule: which events keep an item out of its user's lists.
         types: the types of events.
@@ -43,8 +44,16 @@ class History:
         changes: how often rows came or went.
     """
 
-    def __init__(self, rule: SeenRule, *, popularity_half_life_us: float, most_since: int = MOST_SINCE) -> None:
+    def __init__(
+        self,
+        rule: SeenRule,
+        *,
+        popularity_half_life_us: float,
+        most_since: int = MOST_SINCE,
+        folder: Path | None = None,
+    ) -> None:
         self.rule = rule
+        self._folder = folder
         self._half_life_us = popularity_half_life_us
         self._most_since = most_since
         self._lock = threading.Lock()
@@ -59,8 +68,6 @@ class History:
         self._counting = True
         # Made when it is asked for; None also when rows were taken away, which it cannot follow.
         self._popularity: RecentPopularity | None = None
-
-    # -- what comes in ------------------------------------------------------------------------------------------------
 
     @property
     def watermark(self) -> Watermark:
@@ -120,8 +127,6 @@ class History:
             self._counting = False
             self._popularity = None
 
-    # -- what is asked ------------------------------------------------------------------------------------------------
-
     @property
     def held(self) -> Held:
         """What is held now; one request reads from one."""
@@ -147,13 +152,7 @@ class History:
 
     def seen_mask(self, events: UserEvents, *, now_us: int, only_hidden: bool = False) -> NDArray[np.bool_]:
         """Which events, of one user or several, keep their item out of the user's lists, bool, shape (N,)."""
-        seen: NDArray[np.bool_] = self.types.hides[events.event_codes]
-        if not only_hidden:
-            sees = self.types.sees[events.event_codes]
-            if self.rule.days is not None:
-                sees &= events.times_us >= now_us - int(self.rule.days * _DAY_US)
-            seen |= sees
-        return seen
+        return self.types.seen_mask(events, now_us=now_us, only_hidden=only_hidden)
 
     @property
     def seen_ages(self) -> bool:
@@ -167,10 +166,8 @@ class History:
                 return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float64)
             if self._popularity is None:
                 self._popularity = RecentPopularity(half_life_us=self._half_life_us)
-                self._popularity.add(self._held.rows_since("").shown(self.types))
+                self._popularity.add_many(*self._held.rows_since("").shown(self.types))
             return self._popularity.counts()
-
-    # -- inside -------------------------------------------------------------------------------------------------------
 
     def _rest_on(self, base: Base, batch: FeedBatch) -> None:
         """A base and everything since it, whatever was held before, save own rows that the feed has not reached."""
@@ -186,7 +183,7 @@ class History:
         for key, user_id in batch.user_ids.items():
             self._name_user(held, key, user_id)
         if len(batch.rows) > self._most_since:
-            held = held.with_recent(EventRows.of_columns(batch.rows, self.types))
+            held = held.with_recent(EventRows.of_columns(batch.rows, self.types), self._folder)
         else:
             self._append(held, batch.rows)
         self._append(held, (row for rows in batch.deleted.values() for row in rows))
@@ -199,16 +196,23 @@ class History:
         ahead = self._not_reached(batch.watermark)
         if batch.expired_us is not None:
             self._expire(batch.expired_us, still_there=ahead.keys() | set(batch.rows.id.tolist()))
-        fresh = (row for row in batch.rows if row.id not in self._ahead and row.user_key not in batch.deleted)
-        self._extend(fresh, batch.user_ids, batch.item_ids)
+        if len(batch.rows) > self._worth_a_table():
+            self._take_many(batch)
+        else:
+            fresh = (row for row in batch.rows if row.id not in self._ahead and row.user_key not in batch.deleted)
+            self._extend(fresh, batch.user_ids, batch.item_ids)
         if batch.deleted:
             self._replace(batch.deleted, ahead.values())
         if batch.erased:
             self._erase(batch.erased)
         self._ahead = ahead
         self._watermark = batch.watermark
-        if self._since > max(self._most_since, len(self._held.recent or ())):
+        if self._since > self._worth_a_table():
             self._compact()
+
+    def _worth_a_table(self) -> int:
+        """More rows than this become one: as many as there are in the one that is then made anew."""
+        return max(self._most_since, sum(len(table) for table in self._held.recent[-1:] if not table.full))
 
     def _compact(self) -> None:
         """Make a table of what came since, but for own rows that the feed has not reached and users read anew."""
@@ -222,7 +226,21 @@ class History:
             if user_key not in held.replaced:
                 rows += (row for row in own if row.id not in self._ahead)
         self._since = 0
-        self._become(replace(held, later=left).with_recent(EventRows.of(rows, self.types)))
+        self._become(replace(held, later=left).with_recent(EventRows.of(rows, self.types), self._folder))
+
+    def _take_many(self, batch: FeedBatch) -> None:
+        """Rows of the feed straight into a table: as objects they would take ten times as much memory."""
+        self._extend((), batch.user_ids, batch.item_ids)
+        rows = EventRows.of_columns(batch.rows, self.types)
+        left_out = np.isin(batch.rows.user_key, list(batch.deleted)) if batch.deleted else False
+        rows = rows.take(~(np.isin(batch.rows.id, list(self._ahead)) | left_out))
+        # Users whose rows were read anew are no longer looked for in tables: theirs stay beside.
+        beside = np.isin(rows.user_keys, list(self._held.replaced))
+        if beside.any():
+            kept = set(batch.rows.id[np.isin(batch.rows.user_key, list(self._held.replaced))].tolist())
+            self._append(self._held, (row for row in batch.rows if row.id in kept and row.id not in self._ahead))
+            rows = rows.take(~beside)
+        self._become(self._held.with_recent(rows, self._folder))
 
     def _extend(self, rows: Iterable[StoredInteraction], user_ids: Mapping[int, str], item_ids: dict[int, str]) -> None:
         for key, user_id in user_ids.items():
@@ -230,7 +248,7 @@ class History:
         self.catalogue.name(item_ids)
         rows = self._append(self._held, rows)
         if self._popularity is not None:
-            self._popularity.add(EventRows.of(rows, self.types).shown(self.types))
+            self._popularity.add_many(*EventRows.of(rows, self.types).shown(self.types))
         # A poll that brought nothing is no change.
         self.changes += bool(rows)
 
@@ -263,18 +281,8 @@ class History:
 
     def _erase(self, user_keys: Collection[int]) -> None:
         """These users are gone: nobody leads to them any more, and nothing of theirs is held."""
-        held = self._held
         self._ahead = {row.id: row for row in self._ahead.values() if row.user_key not in user_keys}
-        self._become(
-            replace(
-                held,
-                later={user_key: rows for user_key, rows in held.later.items() if user_key not in user_keys},
-                user_keys={user_id: key for user_id, key in held.user_keys.items() if key not in user_keys},
-                recent=None if held.recent is None else held.recent.without(user_keys),
-                replaced=held.replaced.union(user_keys),
-                erased=held.erased.union(user_keys),
-            )
-        )
+        self._become(self._held.without_users(user_keys))
 
     def _expire(self, before_us: int, *, still_there: Collection[int]) -> None:
         """Rows from before that moment were deleted for their age; those that come after this may be older again.
@@ -282,14 +290,7 @@ class History:
         Args:
             still_there: ids of rows that came after the deletion, or may have.
         """
-        held = self._held
-        later = {
-            user_key: kept
-            for user_key, rows in held.later.items()
-            if (kept := [row for row in rows if row.occurred_us >= before_us or row.id in still_there])
-        }
-        recent = None if held.recent is None else held.recent.since(before_us)
-        self._become(replace(held, recent=recent, later=later, expired_us=max(held.expired_us, before_us)))
+        self._become(self._held.without_expired(before_us, still_there=still_there))
 
     def _become(self, held: Held) -> None:
         """Rows went, or are held otherwise."""

@@ -34,6 +34,8 @@ _SNAPSHOT_RETRY_SECONDS = 10.0
 _FRESH_EVERY = 20
 # Where it takes longer than this, the feed is followed meanwhile.
 _LONG_SECONDS = 0.05
+# Of very many new rows so many are read at a time: some fifty megabytes.
+_PART_ROWS = 250_000
 
 
 class Refresher:
@@ -111,15 +113,19 @@ class Refresher:
         if self._history.watermark == START:
             self._begin()
             return
-        batch = read_feed(self._store, self._history.watermark)
-        if batch.reset:
-            _log.warning("store_was_restored", action="reading everything anew")
-            self._store.forget_identity()
-            self._begin()
-            return
-        # Noted before the watermark moves: a store that goes away now must not make this change of keys be forgotten.
-        self._keys_stale |= batch.keys_changed
-        self._history.apply_feed(batch)
+        more = True
+        while more:
+            batch = read_feed(self._store, self._history.watermark, most_rows=_PART_ROWS)
+            if batch.reset:
+                _log.warning("store_was_restored", action="reading everything anew")
+                self._store.forget_identity()
+                self._begin()
+                return
+            # Noted before the watermark moves: a store that goes away now must not make this change of keys be
+            # forgotten.
+            self._keys_stale |= batch.keys_changed
+            self._history.apply_feed(batch)
+            more = batch.more and not self._stop.is_set()
 
     def _begin(self) -> None:
         """Hold the newest history and what came since it; without one, everything.
@@ -128,15 +134,17 @@ class Refresher:
         """
         self._keys_stale = True
         base = self._newest_base(self._snapshots.names("history")) or Base.none()
-        batch = read_feed(self._store, base.watermark)
+        batch = read_feed(self._store, base.watermark, most_rows=_PART_ROWS)
         if batch.reset:
             # It was read from the store as it was before it was restored.
-            base, batch = Base.none(), read_feed(self._store, START)
+            base, batch = Base.none(), read_feed(self._store, START, most_rows=_PART_ROWS)
         # In a store that was restored, keys of the model in use may belong to others.
         with self._swapping:
             self._live.swap(None)
         self._refused = None
         self._history.restart(base, batch)
+        if batch.more:
+            self._follow_feed()
 
     def _run(self) -> None:
         wait = self._refresh_seconds

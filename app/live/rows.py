@@ -5,19 +5,24 @@ Letters used for shapes: N rows, U users.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from app.db.append import StoredInteraction
 from app.db.columns import InteractionColumns
+from app.live.mapped import mapped_arrays
 from app.live.seen import EventTypes
 from model.histories import Histories
 from model.user_factors import UserEvents
 from model.vocabulary import Vocabulary
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +76,10 @@ class EventRows:
         """The rows as one user's."""
         return UserEvents(self.item_keys, self.event_codes, self.times_us, self.values)
 
-    def shown(self, types: EventTypes) -> Iterator[tuple[int, int]]:
-        """Item key and time of the rows that do not hide their item."""
+    def shown(self, types: EventTypes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Item keys and times of the rows that do not hide their item."""
         shown = ~types.hides[self.event_codes]
-        return zip(self.item_keys[shown].tolist(), self.times_us[shown].tolist(), strict=True)
+        return self.item_keys[shown], self.times_us[shown]
 
 
 class BaseTable:
@@ -127,6 +132,10 @@ class BaseTable:
         )
 
 
+# A quarter of a second to sort, some twenty megabytes.
+FULL_ROWS = 250_000
+
+
 class RecentTable:
     """Rows that came since the last training, and the users that its history does not name.
 
@@ -142,6 +151,27 @@ class RecentTable:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    @property
+    def full(self) -> bool:
+        """Whether what comes next makes another table: to group this one anew would take too long."""
+        return len(self) >= FULL_ROWS
+
+    def on_disk(self, folder: Path) -> RecentTable:
+        """The same table in a file without a name, mapped into memory; itself where none can be made."""
+        names = self._names.arrays()
+        rows = {name: getattr(self._rows, name) for name in EventRows.__dataclass_fields__}
+        arrays = {**names, **rows, "named": self._named, "users": self._users, "indptr": self._indptr}
+        try:
+            mapped = mapped_arrays(folder, arrays)
+        except OSError as error:
+            _log.warning("rows_kept_in_memory", folder=str(folder), reason=str(error))
+            return self
+        found = copy(self)
+        found._names = Vocabulary.from_arrays({name: mapped[name] for name in names})
+        found._named, found._users, found._indptr = mapped["named"], mapped["users"], mapped["indptr"]
+        found._rows = EventRows(**{name: mapped[name] for name in rows})
+        return found
 
     def user_key(self, user_id: str) -> int | None:
         """The key of an id, or None for one that is not named here."""

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from model.positives import TypeWeights
 from model.served import ServedPolicy
+from model.user_factors import UserEvents
+
+_DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +75,16 @@ class EventTypes:
         if made is None or made[0] is not policy or len(made[1].factors) < len(names):
             made = self._weights = (policy, policy.weights_of(names))
         return made[1]
+
+    def seen_mask(self, events: UserEvents, *, now_us: int, only_hidden: bool) -> NDArray[np.bool_]:
+        """Which events, of one user or several, keep their item out of the user's lists, bool, shape (N,).
+
+        With `only_hidden`, just those of types that hide, for which no age counts.
+        """
+        seen: NDArray[np.bool_] = self.hides[events.event_codes]
+        if not only_hidden:
+            sees = self.sees[events.event_codes]
+            if self._rule.days is not None:
+                sees &= events.times_us >= now_us - int(self._rule.days * _DAY_US)
+            seen |= sees
+        return seen

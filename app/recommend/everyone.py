@@ -68,8 +68,8 @@ def _as_trained(rows: NDArray[np.int64], held: Held, model: ActiveModel) -> NDAr
     same = (served.user_keys[numbers] == keys) & (served.history_sizes[numbers] == sizes)
     changed = {*held.replaced, *held.later.copy()}
     same &= ~np.isin(keys, np.fromiter(changed, dtype=np.int64, count=len(changed)))
-    if held.recent is not None:
-        same &= ~np.isin(keys, held.recent.user_keys)
+    for table in held.recent:
+        same &= ~np.isin(keys, table.user_keys)
     trained: NDArray[np.int64] = rows[same]
     return trained
 

@@ -177,7 +177,7 @@ def _came_later(user_key: int, held: Held, model: ActiveModel) -> bool:
     """Whether the user did anything after the training, as far as what is held beside a training's history tells."""
     if held.base.name == "":
         return False
-    in_recent = held.recent is not None and user_key not in held.replaced and held.recent.size(user_key) > 0
+    in_recent = user_key not in held.replaced and any(table.size(user_key) for table in held.recent)
     if in_recent and held.base.name == model.name:
         return True
     covers = model.watermark.covers

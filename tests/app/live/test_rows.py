@@ -71,7 +71,8 @@ def test_no_parts_joined_are_no_events_of_the_usual_types() -> None:
 def test_rows_that_hide_their_item_are_not_shown() -> None:
     types = event_types("dislike", "view")
     rows = EventRows.of([row(1, 1, 11, at=5), row(2, 1, 12, event_type="dislike"), row(3, 2, 13, at=6)], types)
-    assert list(rows.shown(types)) == [(11, 5), (13, 6)]
+    item_keys, times_us = rows.shown(types)
+    assert (item_keys.tolist(), times_us.tolist()) == ([11, 13], [5, 6])
 
 
 @given(stored_rows(), st.sets(KEYS))

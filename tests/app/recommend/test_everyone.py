@@ -103,7 +103,7 @@ def test_users_who_are_in_the_recent_table_alone_are_there() -> None:
     world.interact(17, 4)
     world.take_back(world.rows_of(5)[0].id)
     world.freshen()
-    assert world.history.held.recent is not None
+    assert world.history.held.recent
     assert assert_the_same_as_alone(world) == {"model", "fold_in", "popular"}
 
 

@@ -99,7 +99,7 @@ def test_rows_that_became_a_table_give_the_same_bits_as_rows_on_their_own() -> N
         world.did(*events)
         world.followed()
         world.freshen()
-    assert (alone.history.held.recent is None, table.history.held.recent is None) == (True, False)
+    assert (bool(alone.history.held.recent), bool(table.history.held.recent)) == (False, True)
     users = [user_id(key) for key in range(1, 9)]
     one, other = (world.recommender.for_users(users, ALL) for world in (alone, table))
     assert list(map(bits, one)) == list(map(bits, other))
@@ -139,7 +139,7 @@ def test_what_came_and_was_taken_back_again_does_not_make_the_list_a_later_one()
     world = World(TRAINED, most_since=0)
     world.interact(1, 30)
     world.followed()
-    assert world.history.held.recent is not None
+    assert world.history.held.recent
     world.take_back(world.last_id)
     ranked = world.recommender.for_user("user-1", ALL)
     assert ranked.source == "model"
@@ -188,7 +188,7 @@ def test_an_interaction_in_place_of_one_that_expired_changes_the_list(most_since
     without = world.recommender.for_user("user-1", ALL)
     world.interact(1, 30)
     world.followed()
-    assert (world.history.held.recent is None) is (most_since > 0)
+    assert bool(world.history.held.recent) is (most_since == 0)
     ranked = world.recommender.for_user("user-1", ALL)
     assert (without.source, ranked.source) == ("model", "fold_in")
     scores = {item.item_id: item.score for item in without.items}
