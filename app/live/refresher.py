@@ -35,7 +35,7 @@ _FRESH_EVERY = 20
 # Where it takes longer than this, the feed is followed meanwhile.
 _LONG_SECONDS = 0.05
 # Of very many new rows so many are read at a time: some fifty megabytes.
-_PART_ROWS = 250_000
+PART_ROWS = 250_000
 
 
 class Refresher:
@@ -45,6 +45,7 @@ class Refresher:
 
     Args:
         on_keys: gets the keys when they have changed; on_refused: called at each try of a snapshot that failed.
+        part_rows: of very many new rows so many are read at a time, where the store can tell what a part is.
     Attributes:
         feed_read_at: when the feed was last read (monotonic seconds); None before the first time.
     """
@@ -59,6 +60,7 @@ class Refresher:
         refresh_seconds: float,
         on_keys: Callable[[list[KeyRow]], None],
         on_refused: Callable[[], None] = lambda: None,
+        part_rows: int = PART_ROWS,
     ) -> None:
         self._store = store
         self._snapshots = snapshots
@@ -67,6 +69,7 @@ class Refresher:
         self._refresh_seconds = refresh_seconds
         self._on_keys = on_keys
         self._on_refused = on_refused
+        self._part_rows = part_rows
         self._one_poll = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="refresher", daemon=True)
@@ -115,7 +118,7 @@ class Refresher:
             return
         more = True
         while more:
-            batch = read_feed(self._store, self._history.watermark, most_rows=_PART_ROWS)
+            batch = read_feed(self._store, self._history.watermark, most_rows=self._part_rows)
             if batch.reset:
                 _log.warning("store_was_restored", action="reading everything anew")
                 self._store.forget_identity()
@@ -134,10 +137,10 @@ class Refresher:
         """
         self._keys_stale = True
         base = self._newest_base(self._snapshots.names("history")) or Base.none()
-        batch = read_feed(self._store, base.watermark, most_rows=_PART_ROWS)
+        batch = read_feed(self._store, base.watermark, most_rows=self._part_rows)
         if batch.reset:
             # It was read from the store as it was before it was restored.
-            base, batch = Base.none(), read_feed(self._store, START, most_rows=_PART_ROWS)
+            base, batch = Base.none(), read_feed(self._store, START, most_rows=self._part_rows)
         # In a store that was restored, keys of the model in use may belong to others.
         with self._swapping:
             self._live.swap(None)

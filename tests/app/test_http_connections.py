@@ -30,6 +30,7 @@ pytestmark = pytest.mark.slow
 HEAD_SECONDS = 1.0
 BODY_SECONDS = 1.5
 UNREAD_SECONDS = 1.0
+STREAM_SECONDS = 0.7
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /interactions HTTP/1.1\r\nHost: x\r\nX-Request-ID: mine\r\nContent-Length: 30\r\n\r\n"
 BODY = b'{"user_id":"a","item_id":"b" }'
@@ -38,10 +39,12 @@ LARGE = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n"
 
 class HastyHttpTools(LimitedHttpToolsProtocol):
     head_seconds, body_seconds, unread_seconds = HEAD_SECONDS, BODY_SECONDS, UNREAD_SECONDS
+    stream_seconds = STREAM_SECONDS
 
 
 class HastyH11(LimitedH11Protocol):
     head_seconds, body_seconds, unread_seconds = HEAD_SECONDS, BODY_SECONDS, UNREAD_SECONDS
+    stream_seconds = STREAM_SECONDS
 
 
 PROTOCOLS = {"httptools": HastyHttpTools, "h11": HastyH11}
@@ -363,3 +366,38 @@ def test_the_time_that_the_service_takes_does_not_count_against_the_client(proto
         time.sleep(0.3)
         connection.sendall(BODY[10:])
         assert read_answer(stream).body == b"30"
+
+
+BULK = (
+    b"POST /interactions/bulk HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+)
+CHUNK = b"1f\r\n" + BODY + b"\n\r\n"
+
+
+def test_a_file_may_take_longer_than_a_body_as_long_as_something_of_it_comes(hasty: Hasty) -> None:
+    with connect(hasty.port) as connection:
+        connection.sendall(BULK)
+        started = time.monotonic()
+        while time.monotonic() - started < BODY_SECONDS + 3 * STREAM_SECONDS:
+            connection.sendall(CHUNK)
+            time.sleep(STREAM_SECONDS / 3)
+        # Refused for its second line: what counts is that the whole of it was waited for.
+        connection.sendall(b"2\r\n{\n\r\n0\r\n\r\n")
+        answer = read_answer(connection.makefile("rb"))
+    assert (answer.status, answer.document["errors"][0]["code"]) == (422, "json_invalid")
+
+
+def test_a_client_that_stops_in_the_middle_of_a_file_is_told_so_and_nothing_is_stored(hasty: Hasty) -> None:
+    with connect(hasty.port) as connection:
+        connection.sendall(BULK + CHUNK)
+        assert is_timeout(rest(connection.recv), "more of the body")
+    assert eventually(hasty.has_no_connection)
+    assert hasty.is_empty()
+
+
+def test_a_client_that_goes_away_in_the_middle_of_a_file_leaves_nothing(hasty: Hasty) -> None:
+    with connect(hasty.port) as connection:
+        connection.sendall(BULK + CHUNK)
+    assert eventually(hasty.has_no_connection)
+    assert hasty.is_empty()

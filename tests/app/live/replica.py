@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -23,12 +24,18 @@ from tests.app.published import NOW_US
 class Replica:
     """One process's memory, read by hand instead of by a thread."""
 
-    def __init__(self, store: Store, model_dir: Path) -> None:
+    def __init__(self, store: Store, model_dir: Path, **options: Any) -> None:
         self.history = History(SeenRule(), popularity_half_life_us=1e12)
         self.live = LiveModel()
         self.keys: list[list[KeyRow]] = []
         self.refresher = Refresher(
-            store, SnapshotStore(model_dir), self.history, self.live, refresh_seconds=0.05, on_keys=self.keys.append
+            store,
+            SnapshotStore(model_dir),
+            self.history,
+            self.live,
+            refresh_seconds=0.05,
+            on_keys=self.keys.append,
+            **options,
         )
 
     def seen(self, user_id: str) -> set[str | None]:
