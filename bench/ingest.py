@@ -71,7 +71,6 @@ class Place:
         if self.postgres is not None:
             with psycopg.connect(self.postgres, autocommit=True) as connection:
                 connection.execute("TRUNCATE interactions, users, items, changes RESTART IDENTITY CASCADE")
-                connection.execute("VACUUM")
 
     def bytes_a_row(self, rows: int) -> float:
         """What the log takes, indexes included."""

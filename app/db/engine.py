@@ -77,7 +77,7 @@ class Store:
 
         `repeatable`: all statements see one state of the store (PostgreSQL REPEATABLE READ; SQLite always does).
         """
-        options = {"isolation_level": "REPEATABLE READ"} if repeatable and self.dialect == "postgresql" else {}
+        options = {"postgres_begin": "BEGIN ISOLATION LEVEL REPEATABLE READ"} if repeatable else {}
         with self._transaction(options) as connection:
             yield connection
 
@@ -154,8 +154,6 @@ class Store:
     def _started(self, connection: sa.Connection) -> sa.Connection:
         try:
             connection.begin()
-            if self.dialect == "postgresql":
-                connection.exec_driver_sql("SELECT 1")
         except BaseException:
             connection.close()
             raise

@@ -53,6 +53,8 @@ class DeadlineConnection(psycopg.Connection[Any]):
 def postgres_engine(url: sa.URL, *, deadline_seconds: float | None) -> sa.Engine:
     """An engine with a pool of at most ten connections; `deadline_seconds` None is for what may take long.
 
+    Its transactions begin as the execution option `postgres_begin` says (default: plain BEGIN).
+
     Raises: ValueError for an option in the URL that PostgreSQL's library does not know.
     """
     try:
@@ -83,10 +85,11 @@ def postgres_engine(url: sa.URL, *, deadline_seconds: float | None) -> sa.Engine
     def connect(
         _dialect: Dialect, _record: ConnectionPoolEntry, arguments: list[Any], parameters: dict[str, Any]
     ) -> psycopg.Connection[Any]:
-        connection = DeadlineConnection.connect(*arguments, **parameters)
+        # The event below begins transactions: the driver would, by a message of its own. Nor may it keep statements: a
+        # plan that was made for a small table is kept with them, and reads the whole of it when it has grown.
+        connection = DeadlineConnection.connect(*arguments, **parameters, autocommit=True, prepare_threshold=None)
         if deadline_seconds is not None:
             connection.deadline_seconds = deadline_seconds
-            connection.autocommit = True
             # The server's limit is the shorter one: a slow statement then fails without costing the connection. An idle
             # transaction is a process that was stopped in the middle; its locks must not outlive others' patience.
             connection.execute(
@@ -94,7 +97,10 @@ def postgres_engine(url: sa.URL, *, deadline_seconds: float | None) -> sa.Engine
                 " set_config('idle_in_transaction_session_timeout', %s, false)",
                 [str(math.ceil(deadline_seconds * 900)), str(math.ceil(max(60.0, 2 * deadline_seconds) * 1000))],
             )
-            connection.autocommit = False
         return connection
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("postgres_begin", "BEGIN"))
 
     return engine

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -29,8 +29,13 @@ def among(connection: sa.Connection, column: sa.Column[Any], values: Sequence[An
     """`column` is one of `values`, however many: they travel as one parameter, so the statement is compiled once."""
     if is_postgres(connection):
         return column == sa.any_(sa.bindparam(None, list(values), type_=postgresql.ARRAY(column.type)))
-    each = sa.func.json_each(json.dumps(list(values), ensure_ascii=False)).table_valued("value")
+    each = sa.func.json_each(json_of(list(values))).table_valued("value")
     return column.in_(sa.select(each.c.value))
+
+
+def json_of(values: Sequence[Any]) -> str:
+    """JSON, for a statement that takes many values as one parameter."""
+    return msgspec.json.encode(values).decode()
 
 
 def covered(table: sa.Table, upto: Watermark, *, last_id: int) -> sa.ColumnElement[bool]:

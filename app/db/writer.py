@@ -179,7 +179,7 @@ class InteractionWriter:
         for attempt in range(1, _CONFLICT_ATTEMPTS + 1):
             try:
                 with self._store.write() as connection:
-                    return append_many(connection, batches, keys_of_users=self._users.of, keys_of_items=self._items.of)
+                    return append_many(connection, batches, users=self._users, items=self._items)
             except (StoreConflict, sa.exc.IntegrityError):
                 # Another transaction went first, or a user whose key was kept has been erased.
                 self._users.forget()

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from app.db import tables
 from app.db.engine import Store
 from app.db.interactions import Appended, NewInteraction, StoredInteraction, append, append_many, page
+from app.db.known_keys import KnownKeys
 from tests.app.db.rows import row, store_rows
 
 
@@ -63,6 +64,28 @@ def test_an_event_twice_in_one_upload_is_stored_once(store: Store) -> None:
     appended = store_rows(store, [row(at=1, event_id="e"), row(at=2, event_id="e"), row(at=3), row(at=3)])
     assert (appended.accepted, appended.duplicates) == (3, 1)
     assert [stored.occurred_us for stored in appended.rows] == [1, 3, 3]
+
+
+def test_known_events_of_users_and_items_whose_keys_are_kept_are_duplicates(store: Store) -> None:
+    store_rows(store, [row("a", "x", event_id="1"), row("b", "y", event_id="2")])
+    users, items = KnownKeys(tables.users), KnownKeys(tables.items)
+    with store.write() as connection:
+        users.keep(users.of(connection, {"a": 1, "b": 1}))
+        items.keep(items.of(connection, {"x": None, "y": None}))
+    given = [row("b", "y", at=4), row("a", "x", at=3, event_id="2"), row("b", "x", at=2, event_id="3"), row("a", "y")]
+    with store.write() as connection:
+        (appended,) = append_many(connection, [(given, 5_000)], users=users, items=items)
+    assert (appended.accepted, appended.duplicates) == (3, 1)
+    ids = [stored.id for stored in appended.rows]
+    assert ids == sorted(set(ids))
+    with store.read() as connection:
+        read = {one["id"]: (one["user_id"], one["item_id"], one["event_id"]) for one in page(connection, limit=10)}
+    assert [read[one] for one in ids] == [("b", "y", None), ("b", "x", "3"), ("a", "y", None)]
+    assert [(appended.user_ids[one.user_key], appended.item_ids[one.item_key]) for one in appended.rows] == [
+        ("b", "y"),
+        ("b", "x"),
+        ("a", "y"),
+    ]
 
 
 def test_nothing_is_stored_of_nothing(store: Store) -> None:
