@@ -16,6 +16,7 @@ from app.db import items, tables, users
 from app.db.append import StoredInteraction
 from app.db.columns import InteractionColumns
 from app.db.engine import Store
+from app.db.feed_parts import NextPart, next_part
 from app.db.interactions import current_watermark
 from app.db.items import MANY, ItemRecord
 from app.db.scan import columns_where
@@ -69,27 +70,25 @@ def read_feed(store: Store, since: Watermark, *, most_rows: int | None = None) -
     """Everything committed that `since` has not seen.
 
     Args:
-        most_rows: on SQLite, where ids are committed in their order, read about so many rows at most. Until the last of
-            them is read nothing else that changed is told, so that no change comes before a row that it is about.
+        most_rows: read about so many rows at most. Until the last of them is read nothing else that changed is told but
+            erasures, so that no change comes before a row that it is about.
     Raises: StoreUnavailable, SchemaOutdated.
     """
     with store.read(repeatable=True) as connection:
-        watermark = current_watermark(connection)
-        upto = watermark.last_id if most_rows is None else max(since.last_id, 0) + most_rows
-        if watermark.postgres is None and upto < watermark.last_id and not is_ahead(since, watermark):
-            return _read_part(connection, since, watermark, upto=upto)
-        if not holds_foreign(connection, watermark):
-            if is_ahead(since, watermark):
+        now = current_watermark(connection)
+        if not holds_foreign(connection, now):
+            if is_ahead(since, now):
                 return _reset()
-            return _read(connection, since, watermark)
+            part = None if most_rows is None else next_part(connection, since, now, most_rows=most_rows)
+            return _read(connection, since, now) if part is None else _read_part(connection, since, part)
     adopt_restored(store)
     return read_feed(store, START) if since == START else _reset()
 
 
 def _read(connection: sa.Connection, since: Watermark, watermark: Watermark) -> FeedBatch:
     changed = _read_changes(connection, since)
-    new = uncovered(tables.interactions, since, last_id=since.last_id)
-    rows = columns_where(connection, new)
+    read = since if since.part is None else since.part.target
+    rows = columns_where(connection, uncovered(tables.interactions, read, last_id=read.last_id))
     if changed.user_keys:
         rows = rows.take(np.flatnonzero(~np.isin(rows.user_key, list(changed.user_keys))))
     deleted: dict[int, list[StoredInteraction]] = {key: [] for key in sorted(changed.user_keys)}
@@ -113,9 +112,8 @@ def _read(connection: sa.Connection, since: Watermark, watermark: Watermark) -> 
     )
 
 
-def _read_part(connection: sa.Connection, since: Watermark, now: Watermark, *, upto: int) -> FeedBatch:
-    """The next rows of very many, up to an id."""
-    rows = columns_where(connection, (_t.id > since.last_id) & (_t.id <= upto))
+def _read_part(connection: sa.Connection, since: Watermark, part: NextPart) -> FeedBatch:
+    rows = columns_where(connection, part.condition)
     begins = since == START
     return FeedBatch(
         rows=rows,
@@ -124,7 +122,8 @@ def _read_part(connection: sa.Connection, since: Watermark, now: Watermark, *, u
         user_ids=users.ids_of(connection, np.unique(rows.user_key).tolist()),
         item_ids=items.ids_of(connection, np.unique(rows.item_key).tolist()),
         keys_changed=begins,
-        watermark=Watermark(upto, now.last_change_id if begins else since.last_change_id, None, now.copy),
+        watermark=part.watermark,
+        erased=frozenset(_read_changes(connection, since).erased),
         pointer_moved=begins,
         more=True,
     )
@@ -135,6 +134,8 @@ def _read_changes(connection: sa.Connection, since: Watermark) -> _Changes:
     if since == START:
         # Whoever has read nothing has nothing to correct.
         return found
+    if since.part is not None and since.postgres is None:
+        since = since.part.target  # all that it has read it has read since then
     t = tables.changes.c
     query = sa.select(t.kind, t.key).where(uncovered(tables.changes, since, last_id=since.last_change_id)).distinct()
     for kind, key in connection.execute(query):
@@ -182,7 +183,8 @@ def is_ahead(since: Watermark, now: Watermark) -> bool:
         return behind or since.postgres is not None
     if since == START:
         return False
-    return since.copy != now.copy or since.postgres is None or since.postgres.xmax > now.postgres.xmax
+    newest = (since if since.part is None else since.part.target).postgres
+    return since.copy != now.copy or newest is None or newest.xmax > now.postgres.xmax
 
 
 def adopt_restored(store: Store) -> bool:

@@ -38,17 +38,24 @@ def json_of(values: Sequence[Any]) -> str:
     return msgspec.json.encode(values).decode()
 
 
-def covered(table: sa.Table, upto: Watermark, *, last_id: int) -> sa.ColumnElement[bool]:
-    """The rows of `table` (`id`, `xact`) that `upto` has seen; `last_id` is its last id in this table."""
+def covered(
+    table: sa.Table, upto: Watermark, *, last_id: int, xact: sa.ColumnElement[int] | None = None
+) -> sa.ColumnElement[bool]:
+    """The rows of `table` (`id`, `xact`) that `upto` has seen; `last_id` is its last id in this table.
+
+    `xact` may be written otherwise, for whoever wants no index on it to be used.
+    """
     seen = upto.postgres
     if seen is None:
         return table.c.id <= last_id
-    below = table.c.xact < seen.xmax
-    return below & table.c.xact.not_in(seen.running) if seen.running else below
+    xact = table.c.xact if xact is None else xact
+    return (xact < seen.xmax) & xact.not_in(seen.running) if seen.running else xact < seen.xmax
 
 
-def uncovered(table: sa.Table, since: Watermark, *, last_id: int) -> sa.ColumnElement[bool]:
-    """The rows of `table` that `since` has not seen.
+def uncovered(
+    table: sa.Table, since: Watermark, *, last_id: int, xact: sa.ColumnElement[int] | None = None
+) -> sa.ColumnElement[bool]:
+    """The rows of `table` that `since` has not seen; arguments as of `covered`.
 
     On PostgreSQL this is `NOT pg_visible_in_snapshot(xact, since)` written out, so that the index on xact serves it
     whatever old transaction is still open: from `xmax` on, and the few that were running.
@@ -56,8 +63,8 @@ def uncovered(table: sa.Table, since: Watermark, *, last_id: int) -> sa.ColumnEl
     seen = since.postgres
     if seen is None:
         return table.c.id > last_id
-    later = table.c.xact >= seen.xmax
-    return later | table.c.xact.in_(seen.running) if seen.running else later
+    xact = table.c.xact if xact is None else xact
+    return (xact >= seen.xmax) | xact.in_(seen.running) if seen.running else xact >= seen.xmax
 
 
 def snapshot_now(connection: sa.Connection) -> sa.ColumnElement[str]:

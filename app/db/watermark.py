@@ -35,12 +35,15 @@ class Watermark:
     are not, and `snapshot` (the text of a `pg_snapshot`) decides; the ids are then only the highest ones that were
     seen. Transaction numbers mean something in one copy of the tables only, so `copy` says which one: it is another
     after a dump was restored. None on SQLite, where nothing tells copies apart.
+
+    Whoever is reading very many rows part by part on PostgreSQL has also seen `part`. No such point is written down.
     """
 
     last_id: int
     last_change_id: int
     snapshot: str | None
     copy: str | None = None
+    part: Part | None = None
 
     @cached_property
     def postgres(self) -> PostgresSnapshot | None:
@@ -49,6 +52,8 @@ class Watermark:
 
     def covers(self, row_id: int, xact: int) -> bool:
         """Whether the interaction `row_id`, written by transaction `xact`, had been read."""
+        if self.part is not None and self.part.covers(row_id, xact):
+            return True
         return row_id <= self.last_id if self.postgres is None else self.postgres.sees(xact)
 
     def to_json(self) -> dict[str, Any]:
@@ -70,6 +75,30 @@ class Watermark:
         if not (copy is None or isinstance(copy, str)):
             raise ValueError("copy is not a text")
         return cls(int(document["last_id"]), int(document["last_change_id"]), snapshot, copy)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Of the interactions that a later watermark covers, those up to an id.
+
+    Attributes:
+        target: that watermark.
+        upto: the id.
+        last: the highest id that is to be read.
+    """
+
+    target: Watermark
+    upto: int
+    last: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is all that the target covers."""
+        return self.upto >= self.last
+
+    def covers(self, row_id: int, xact: int) -> bool:
+        """Whether the interaction `row_id`, written by transaction `xact`, had been read."""
+        return (self.whole or row_id <= self.upto) and self.target.covers(row_id, xact)
 
 
 START = Watermark(-1, -1, None)

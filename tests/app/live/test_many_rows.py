@@ -27,18 +27,18 @@ def fill(store: Store, rows: int, *, start: int = 0) -> None:
         interactions.append(connection, made, received_us=NOW_US)
 
 
-def test_parts_of_the_feed_bring_every_row_once_and_changes_last(sqlite_store: Store) -> None:
-    fill(sqlite_store, 50)
-    before = read_feed(sqlite_store, START).watermark
-    fill(sqlite_store, 95, start=50)
-    with sqlite_store.write() as connection:
+def test_parts_of_the_feed_bring_every_row_once_and_changes_last(store: Store) -> None:
+    fill(store, 50)
+    before = read_feed(store, START).watermark
+    fill(store, 95, start=50)
+    with store.write() as connection:
         delete_by_event_id(connection, "e60")
         delete_by_event_id(connection, "e140")
 
     ids: list[int] = []
     watermark, more, parts = before, True, 0
     while more:
-        batch = read_feed(sqlite_store, watermark, most_rows=20)
+        batch = read_feed(store, watermark, most_rows=20)
         ids += batch.rows.id.tolist()
         watermark, more = batch.watermark, batch.more
         parts += 1
@@ -46,17 +46,17 @@ def test_parts_of_the_feed_bring_every_row_once_and_changes_last(sqlite_store: S
 
     # Users of whom something was taken back are told whole, and not among the rows of the last part.
     told = [row.id for rows in batch.deleted.values() for row in rows]
-    assert parts == 5
+    assert parts == (5 if store.dialect == "sqlite" else 6)  # there what is left comes after the parts
     assert len(ids) == len(set(ids))
     changed = {60 % 7, 140 % 7}
     assert {n + 1 for n in range(145) if n % 7 in changed and n not in (60, 140)} == set(told)
     assert {n + 1 for n in range(50, 145) if n % 7 not in changed} <= set(ids)
-    assert read_feed(sqlite_store, watermark, most_rows=20).rows.id.tolist() == []
+    assert read_feed(store, watermark, most_rows=20).rows.id.tolist() == []
 
 
-def test_a_replica_that_starts_late_reads_all_of_a_large_log(sqlite_store: Store, tmp_path: Path) -> None:
-    fill(sqlite_store, 500)
-    late, whole = (Replica(sqlite_store, tmp_path / "models", part_rows=rows) for rows in (60, 1_000))
+def test_a_replica_that_starts_late_reads_all_of_a_large_log(store: Store, tmp_path: Path) -> None:
+    fill(store, 500)
+    late, whole = (Replica(store, tmp_path / "models", part_rows=rows) for rows in (60, 1_000))
     for replica in (late, whole):
         replica.refresher.poll()
     assert late.history.held.since_base() == whole.history.held.since_base() == 500
