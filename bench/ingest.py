@@ -157,7 +157,7 @@ def bulk(place: Place, rows: int, repeats: int) -> Iterator[str]:
             started = time.perf_counter()
             answer = _send(port, source)
             ours.append(time.perf_counter() - started)
-            time.sleep(2)  # what the service takes up afterwards
+            time.sleep(2 + rows / 400_000)  # the service takes up what was stored
         if answer != {"accepted": rows, "duplicates": 0, "rejected": 0, "errors": []}:
             raise RuntimeError(f"not all was stored: {answer}")
         own, child = max(own, memory.own), max(child, memory.child)

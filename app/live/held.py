@@ -84,6 +84,14 @@ class Held:
                 return key
         return None
 
+    def unnamed(self, user_keys: Collection[int]) -> list[int]:
+        """Those of some users whom no table names."""
+        left = np.fromiter(user_keys, dtype=np.int64, count=len(user_keys))
+        for table in self.tables:
+            left = left[~table.names(left)]
+        unnamed: list[int] = left.tolist()
+        return unnamed
+
     def names_of(self, user_keys: Collection[int]) -> dict[str, int]:
         """Ids of some users."""
         if not user_keys:

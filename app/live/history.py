@@ -178,10 +178,7 @@ class History:
         held = Held.resting_on(base, self.types)
         if batch.expired_us is not None:
             held = replace(held, expired_us=batch.expired_us)
-        for user_id, key in names_ahead.items():
-            self._name_user(held, key, user_id)
-        for key, user_id in batch.user_ids.items():
-            self._name_user(held, key, user_id)
+        self._name_users(held, {key: user_id for user_id, key in names_ahead.items()} | batch.user_ids)
         if len(batch.rows) > self._most_since:
             held = held.with_recent(EventRows.of_columns(batch.rows, self.types), self._folder)
         else:
@@ -243,8 +240,7 @@ class History:
         self._become(self._held.with_recent(rows, self._folder))
 
     def _extend(self, rows: Iterable[StoredInteraction], user_ids: Mapping[int, str], item_ids: dict[int, str]) -> None:
-        for key, user_id in user_ids.items():
-            self._name_user(self._held, key, user_id)
+        self._name_users(self._held, user_ids)
         self.catalogue.name(item_ids)
         rows = self._append(self._held, rows)
         if self._popularity is not None:
@@ -260,9 +256,8 @@ class History:
         self._since += len(rows)
         return rows
 
-    def _name_user(self, held: Held, key: int, user_id: str) -> None:
-        if all(table.user_key(user_id) != key for table in held.tables):
-            held.user_keys[user_id] = key
+    def _name_users(self, held: Held, user_ids: Mapping[int, str]) -> None:
+        held.user_keys.update((user_ids[key], key) for key in held.unnamed(user_ids))
 
     def _not_reached(self, watermark: Watermark) -> dict[int, StoredInteraction]:
         """Own rows that a read of the feed up to `watermark` has not seen."""

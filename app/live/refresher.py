@@ -35,7 +35,7 @@ _FRESH_EVERY = 20
 # Where it takes longer than this, the feed is followed meanwhile.
 _LONG_SECONDS = 0.05
 # Of very many new rows so many are read at a time: some fifty megabytes.
-PART_ROWS = 250_000
+PART_ROWS = 200_000
 
 
 class Refresher:
