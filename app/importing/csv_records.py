@@ -75,6 +75,8 @@ def _header(
         raise BadHeader(f"line 1: the header cannot be read as CSV: {error}") from error
     if not given:
         raise BadHeader("line 1: there is no header row; CSV names its columns first")
+    if given == [_TOO_LONG.strip("\n")]:
+        raise BadHeader(f"line 1: there is no header row: {OVER_LIMIT}")
     header = tuple(map(preset.column, given))
     if unknown := sorted({name for name in header if name is not None} - columns.keys()):
         shown = ascii(unknown[0][:64])
