@@ -14,8 +14,6 @@ import argparse
 import http.client
 import json
 import os
-import resource
-import subprocess
 import sys
 import tempfile
 import threading
@@ -31,7 +29,7 @@ import psycopg
 from app.db.engine import open_store
 from app.db.migrate import upgrade
 from bench import ingest_data as data
-from bench.largest_memory import LargestMemory
+from bench.largest_memory import LargestMemory, watched
 from bench.load import Target
 from bench.server_processes import server
 from bench.wrk import posted_loop
@@ -83,14 +81,10 @@ class Place:
 
 def by_command(place: Place, source: Path) -> tuple[float, float]:
     """`likewise import`: seconds from its start to its end, and its largest RSS in MiB."""
-    command = [sys.executable, "-m", "app.cli", "import", "--json", str(source)]
-    started = time.perf_counter()
-    process = subprocess.Popen(command, env=place.environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)  # noqa: S603
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    if status:
-        raise RuntimeError((process.stderr.read() if process.stderr else b"").decode()[-2000:])
-    return seconds, usage.ru_maxrss / 1024
+    ended = watched([sys.executable, "-m", "app.cli", "import", "--json", str(source)], place.environ)
+    if ended.code:
+        raise RuntimeError(ended.errors.decode()[-2000:])
+    return ended.seconds, ended.most
 
 
 def _rival(place: Place, source: Path) -> Callable[[], float]:
@@ -239,27 +233,21 @@ def load(place: Place, rows: int, repeats: int) -> Iterator[str]:
     by_command(place, source)
     found, most = [], 0.0
     for _ in range(repeats):
-        done = subprocess.run(  # noqa: S603 - our own program
-            [sys.executable, "-m", "bench.ingest", "--load-once", place.url],
-            env=place.environ,
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        seconds, memory = map(float, done.stdout.split())
-        found.append(seconds)
-        most = max(most, memory)
+        ended = watched([sys.executable, "-m", "bench.ingest", "--load-once", place.url], place.environ)
+        if ended.code:
+            raise RuntimeError(ended.errors.decode()[-2000:])
+        found.append(float(ended.output))
+        most = max(most, ended.most)
     yield f"a training reads {rows:,} rows in {median(found):.1f} s, largest RSS {most:,.0f} MiB"
 
 
 def load_once(url: str) -> None:
-    """Read everything; print seconds and the largest RSS."""
+    """Read everything; print the seconds."""
     from app.training.dataset import read_events
 
     started = time.perf_counter()
     read_events(open_store(url))
-    seconds = time.perf_counter() - started
-    print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)  # noqa: T201 - the output
+    print(time.perf_counter() - started)  # noqa: T201 - the output
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

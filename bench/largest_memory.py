@@ -1,15 +1,25 @@
-"""How much memory a process takes at most while something happens."""
+"""How much memory a process takes at most while something happens.
+
+`getrusage` does not tell: a process takes over the mark of the one that started it, across `exec`. `VmHWM` belongs to
+the program alone.
+"""
 
 from __future__ import annotations
 
 import re
+import subprocess
 import threading
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+
+_SECONDS_BETWEEN_LOOKS = 0.02
 
 
 class LargestMemory:
-    """The largest RSS of a process and of its children since the start, MiB."""
+    """The largest RSS of a process and of its children since their start, MiB."""
 
     def __init__(self, process: int) -> None:
         self._process = process
@@ -26,15 +36,43 @@ class LargestMemory:
         self._thread.join()
 
     def _look(self) -> None:
-        while not self._over.wait(0.02):
-            self.own = max(self.own, _rss(self._process))
+        while not self._over.wait(_SECONDS_BETWEEN_LOOKS):
+            self.own = max(self.own, largest_rss(self._process))
             for child in _children(self._process):
-                self.child = max(self.child, _rss(child))
+                self.child = max(self.child, largest_rss(child))
 
 
-def _rss(process: int) -> float:
+@dataclass(frozen=True)
+class Ended:
+    """A command that has run.
+
+    Args:
+        code: its exit code.
+        output: its standard output.
+        errors: its standard error.
+        most: its largest RSS, MiB.
+    """
+
+    code: int
+    output: bytes
+    errors: bytes
+    seconds: float
+    most: float
+
+
+def watched(command: Sequence[str], environ: Mapping[str, str]) -> Ended:
+    """Run a command to its end."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # noqa: S603 - our own programs
+    with LargestMemory(process.pid) as memory:
+        output, errors = process.communicate()
+    return Ended(process.returncode, output, errors, time.perf_counter() - started, memory.own)
+
+
+def largest_rss(process: int | str = "self") -> float:
+    """The largest RSS of a process since it runs its program, MiB; 0 where it has ended."""
     try:
-        found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{process}/status").read_text(encoding="ascii"))
+        found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process}/status").read_text(encoding="ascii"))
     except OSError:
         return 0.0
     return int(found[1]) / 1024 if found else 0.0

@@ -14,7 +14,6 @@ DIR holds NAME/NAME.npz with arrays user and item (rows of a published test are 
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from bench.data import DataParser, load_train, some_rows
+from bench.largest_memory import largest_rss
 from bench.published import scored_pairs
 from bench.rivals import NO_IMPLICIT
 from model.evaluation import ItemsByUser, evaluate
@@ -209,7 +209,7 @@ def large() -> str:
         "softmax", DIMENSIONS, n_iter=2, batch_size=16_384, learning_rate=0.03, random_state=1, solver="pooled"
     )
     spent = seconds(lambda: model.fit(some))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = largest_rss() / 1024
     return f"1 M x 1 M x {DIMENSIONS}, {count:,} interactions: {peak:.2f} GiB at most, {spent / 2:.0f} s an epoch"
 
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from bench.ingest import Place, by_command, service
+from bench.largest_memory import watched
 from bench.load import Target
 from bench.server_processes import memory_of
 from bench.wrk import closed_loop
@@ -68,15 +67,10 @@ def write_log(path: Path, size: Size) -> None:
 
 def train(place: Place) -> tuple[float, float, dict[str, Any]]:
     """`likewise train`: seconds, largest RSS in MiB, and what it tells."""
-    started = time.perf_counter()
-    output = place.folder / "train.json"
-    with output.open("wb") as told:
-        command = [sys.executable, "-m", "app.cli", "train", "--json"]
-        process = subprocess.Popen(command, env=place.environ, stdout=told)  # noqa: S603
-        _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise RuntimeError(f"the training ended with {status}")
-    return time.perf_counter() - started, usage.ru_maxrss / 1024, json.loads(output.read_bytes())
+    ended = watched([sys.executable, "-m", "app.cli", "train", "--json"], place.environ)
+    if ended.code:
+        raise RuntimeError(ended.errors.decode()[-2000:])
+    return ended.seconds, ended.most, json.loads(ended.output)
 
 
 def run(place: Place, size: Size) -> Iterator[str]:
