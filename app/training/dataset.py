@@ -174,7 +174,11 @@ def pairs(rows: Positives) -> Pairs:
     user_keys, users = _numbered(rows.user_keys)
     item_keys, items = _numbered(rows.item_keys)
     width = max(len(item_keys), 1)
-    found, row_of = np.unique(users * width + items, return_inverse=True)
+    users *= width
+    users += items
+    del items
+    found, row_of = np.unique(users, return_inverse=True)
+    del users
     weights = damped(np.bincount(row_of, weights=rows.weights, minlength=len(found)))
     sizes = np.bincount(found // width, minlength=len(user_keys))
     weights *= np.sqrt(np.minimum(1.0, MANY_PAIRS / np.maximum(sizes, 1)))[found // width]

@@ -131,11 +131,10 @@ class _Run:
     def carry_out(self) -> TrainingOutcome:
         config = TrainingConfig(**self._claim.config)
         self._progress.phase("read")
-        events = read_events(self._store, check=self._progress.check)
-        in_order = ordered(self._store, events)
+        in_order = ordered(self._store, read_events(self._store, check=self._progress.check))
         rows = positives(in_order.events, self._settings.event_weights)
         numbered = pairs(rows)
-        self._rows, self._watermark = len(rows), events.watermark
+        self._rows, self._watermark = len(rows), in_order.events.watermark
         if (too_little := _too_little(rows, numbered, forced=self._claim.force)) is not None:
             return self.outcome("skipped", reason=too_little)
         half_life_days = self._settings.half_life_days
@@ -152,7 +151,7 @@ class _Run:
             metrics = self._metrics(config, trial, rows, numbered) | told
             return self.outcome("succeeded", metrics=metrics, reason="dry run: nothing was published")
         served = in_order.with_store_keys(self._refit(config, trial, rows, numbered, in_order.events))
-        return self._publish(config, served, self._metrics(config, trial, rows, numbered) | told, events)
+        return self._publish(config, served, self._metrics(config, trial, rows, numbered) | told, in_order.as_stored())
 
     def _refit(
         self, config: TrainingConfig, trial: Trial, rows: Positives, numbered: Pairs, events: Events

@@ -125,7 +125,8 @@ def test_rows_are_ordered_by_what_they_say(sqlite_store: Store) -> None:
     ]
     append(sqlite_store, rows)
 
-    found = ordered(sqlite_store, read_events(sqlite_store))
+    read = read_events(sqlite_store)
+    found = ordered(sqlite_store, read)
 
     with sqlite_store.read() as connection:
         user_ids, item_ids = users.ids_of(connection, range(9)), items.ids_of(connection, range(9))
@@ -136,6 +137,10 @@ def test_rows_are_ordered_by_what_they_say(sqlite_store: Store) -> None:
     assert events.item_keys.tolist() == [0, 0, 2, 0, 1]
     assert [events.event_types[code] for code in events.event_codes] == ["click", "play", "click", "click", "play"]
     assert events.values.tolist() == [3.0, 1.0, 2.0, 1.0, 1.0]
+    stored = found.as_stored()
+    for column in ("user_keys", "item_keys", "values", "times_us"):
+        assert getattr(stored, column).tolist() == getattr(read, column).tolist()
+    assert [stored.event_types[code] for code in stored.event_codes] == [row.event_type for row in rows]
 
 
 def test_a_user_who_is_gone_since_the_rows_were_read_is_left_out(sqlite_store: Store) -> None:
