@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from app.db import tables
 from app.db.engine import Store
-from app.db.known_keys import KnownKeys
+from app.db.many_keys import ManyKeys
 from app.db.new_interactions import NewInteractions
 from app.db.statements import is_postgres
 
@@ -44,7 +44,7 @@ class BulkAppend:
     def __init__(self, store: Store, *, received_us: int) -> None:
         self._store = store
         self._received_us = received_us
-        self._users, self._items = KnownKeys(tables.users), KnownKeys(tables.items)
+        self._users, self._items = ManyKeys(tables.users), ManyKeys(tables.items)
         self._staged = _Staged()
 
     def forget(self) -> None:
@@ -133,13 +133,17 @@ class _Staged:
 
 
 def _insert(connection: sa.Connection, names: list[str], row: str, values: list[Any]) -> int:
-    """Several rows a statement, as far as they go: each statement costs as much as the row in it."""
+    """Several rows a statement, as far as they go: each statement costs as much as the row in it.
+
+    A row that is refused undoes the transaction, which its caller gives up then anyway: SQLite need not copy each page
+    first that a statement changes, to undo that one alone.
+    """
     width = _ROWS_OF_A_STATEMENT * len(names)
     whole = len(values) - len(values) % width
     accepted = 0
     for step, start, stop in ((width, 0, whole), (len(names), whole, len(values))):
         statement = (
-            f"INSERT INTO interactions ({', '.join(names)})"  # noqa: S608 - names of ours
+            f"INSERT OR ROLLBACK INTO interactions ({', '.join(names)})"  # noqa: S608 - names of ours
             f" VALUES {', '.join([row] * (step // len(names)))}"
             f"{_KNOWN_EVENTS_STAY if 'event_id' in names else ''}"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 
 import sqlalchemy as sa
@@ -51,15 +51,6 @@ class KnownKeys:
         self._kept |= found
         for one in list(islice(self._kept, max(0, len(self._kept) - self._most_kept))):
             del self._kept[one]
-
-    def list_of(self, connection: sa.Connection, ids: Collection[str], *, created_us: int) -> list[int]:
-        """The key of each of many ids, all kept at once: for whoever forgets them if the transaction is rolled back."""
-        kept = self._kept
-        if missing := set(ids) - kept.keys():
-            kept |= keys_of(connection, self._table, dict.fromkeys(missing, created_us))
-        found = list(map(kept.__getitem__, ids))
-        self.keep({})
-        return found
 
 
 def keys_of(connection: sa.Connection, table: sa.Table, named: Mapping[str, int | None]) -> dict[str, int]:
