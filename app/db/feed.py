@@ -8,6 +8,7 @@ and the next snapshot in one REPEATABLE READ transaction makes each row belong t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -82,7 +83,7 @@ def read_feed(store: Store, since: Watermark, *, most_rows: int | None = None) -
             part = None if most_rows is None else next_part(connection, since, now, most_rows=most_rows)
             return _read(connection, since, now) if part is None else _read_part(connection, since, part)
     adopt_restored(store)
-    return read_feed(store, START) if since == START else _reset()
+    return read_feed(store, START, most_rows=most_rows) if since == START else _reset()
 
 
 def _read(connection: sa.Connection, since: Watermark, watermark: Watermark) -> FeedBatch:
@@ -167,12 +168,18 @@ def holds_foreign(connection: sa.Connection, now: Watermark) -> bool:
     Args:
         now: the watermark of the same REPEATABLE READ transaction.
     """
-    return now.postgres is not None and _newest_xact(connection) >= now.postgres.xmax
-
-
-def _newest_xact(connection: sa.Connection) -> int:
-    newest = (sa.select(sa.func.max(table.c.xact)).scalar_subquery() for table in (tables.interactions, tables.changes))
-    return max(found or 0 for found in connection.execute(sa.select(*newest)).one())
+    seen = now.postgres
+    if seen is None:
+        return False
+    logs = (tables.interactions, tables.changes)
+    newest = [sa.select(sa.func.max(table.c.xact)).scalar_subquery() for table in logs]
+    if max(found or 0 for found in connection.execute(sa.select(*newest)).one()) >= seen.xmax:
+        return True
+    if not seen.running:
+        return False
+    # What is visible cannot be of a transaction that is open.
+    of_running = [sa.select(table.c.xact).where(table.c.xact.in_(seen.running)).exists() for table in logs]
+    return any(connection.execute(sa.select(*of_running)).one())
 
 
 def is_ahead(since: Watermark, now: Watermark) -> bool:
@@ -196,13 +203,22 @@ def adopt_restored(store: Store) -> bool:
     if store.dialect == "sqlite":
         return False
     adopted = 0
-    # Asked within each statement: what is committed and visible to it but not below its own snapshot's end is
-    # foreign, while a number taken beforehand would also catch transactions that begin in between.
-    end = sa.cast(sa.cast(sa.func.pg_snapshot_xmax(sa.func.pg_current_snapshot()), sa.Text), sa.BigInteger)
+    # Asked within each statement: what is committed and visible to it but not below its own snapshot's end, or of a
+    # transaction that is open, is foreign, while numbers taken beforehand would also catch others that begin or end in
+    # between.
+    now = sa.func.pg_current_snapshot()
+    end = _as_number(sa.func.pg_snapshot_xmax(now))
+    running = sa.func.pg_snapshot_xip(now).column_valued("running")
     with store.write_unhurried() as connection:
         for table in (tables.interactions, tables.changes):
-            adopted += connection.execute(sa.update(table).where(table.c.xact >= end).values(xact=0)).rowcount
+            foreign = (table.c.xact >= end) | table.c.xact.in_(sa.select(_as_number(running)))
+            adopted += connection.execute(sa.update(table).where(foreign).values(xact=0)).rowcount
     return adopted > 0
+
+
+def _as_number(xact: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
+    """A transaction number of PostgreSQL's, which it compares with its own kind only."""
+    return sa.cast(sa.cast(xact, sa.Text), sa.BigInteger)
 
 
 def _reset() -> FeedBatch:

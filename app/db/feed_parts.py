@@ -42,30 +42,33 @@ def next_part(connection: sa.Connection, since: Watermark, now: Watermark, *, mo
 def _of_postgres(connection: sa.Connection, since: Watermark, now: Watermark, *, most_rows: int) -> NextPart | None:
     """Rows of one transaction may be all there are, so parts are ranges of ids of what one snapshot sees.
 
-    What commits meanwhile, also with lower ids, is for whoever has read all parts.
+    What commits meanwhile, also with lower ids, is for whoever has read all parts; where that is very many again, in
+    parts too.
     """
-    part = since.part or _first(connection, since, now, most_rows=most_rows)
+    part = since.part
     if part is None or part.whole:
+        part = _first(connection, since if part is None else part.target, now, most_rows=most_rows)
+    if part is None:
         return None
     upto = min(part.upto + most_rows, part.last)
     # The ids are what is looked up: by transaction all new rows would be, for each part again.
     xact = _t.xact + 0
-    target = part.target
+    base, target = part.base, part.target
     condition = (
         (_t.id > part.upto)
         & (_t.id <= upto)
-        & uncovered(tables.interactions, since, last_id=since.last_id, xact=xact)
+        & uncovered(tables.interactions, base, last_id=base.last_id, xact=xact)
         & covered(tables.interactions, target, last_id=target.last_id, xact=xact)
     )
     return NextPart(condition, replace(since, copy=now.copy, part=replace(part, upto=upto)))
 
 
-def _first(connection: sa.Connection, since: Watermark, now: Watermark, *, most_rows: int) -> Part | None:
-    new = uncovered(tables.interactions, since, last_id=since.last_id)
+def _first(connection: sa.Connection, base: Watermark, now: Watermark, *, most_rows: int) -> Part | None:
+    new = uncovered(tables.interactions, base, last_id=base.last_id)
     some = sa.select(sa.literal(1)).where(new).limit(most_rows + 1).subquery()
     if (connection.scalar(sa.select(sa.func.count()).select_from(some)) or 0) <= most_rows:
         return None
     # Not by the primary key: it begins with all the old rows.
     ends = sa.select(sa.func.min(_t.id + 0), sa.func.max(_t.id + 0)).where(new)
     lowest, highest = connection.execute(ends).one()
-    return Part(now, lowest - 1, highest)
+    return Part(base, now, lowest - 1, highest)

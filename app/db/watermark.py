@@ -52,8 +52,8 @@ class Watermark:
 
     def covers(self, row_id: int, xact: int) -> bool:
         """Whether the interaction `row_id`, written by transaction `xact`, had been read."""
-        if self.part is not None and self.part.covers(row_id, xact):
-            return True
+        if self.part is not None:
+            return self.part.covers(row_id, xact)
         return row_id <= self.last_id if self.postgres is None else self.postgres.sees(xact)
 
     def to_json(self) -> dict[str, Any]:
@@ -79,14 +79,15 @@ class Watermark:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Of the interactions that a later watermark covers, those up to an id.
+    """All interactions that one watermark covers, and of those that a later one does, those up to an id.
 
     Attributes:
-        target: that watermark.
+        base, target: these two.
         upto: the id.
         last: the highest id that is to be read.
     """
 
+    base: Watermark
     target: Watermark
     upto: int
     last: int
@@ -98,7 +99,8 @@ class Part:
 
     def covers(self, row_id: int, xact: int) -> bool:
         """Whether the interaction `row_id`, written by transaction `xact`, had been read."""
-        return (self.whole or row_id <= self.upto) and self.target.covers(row_id, xact)
+        within = self.whole or row_id <= self.upto
+        return self.base.covers(row_id, xact) or (within and self.target.covers(row_id, xact))
 
 
 START = Watermark(-1, -1, None)

@@ -53,31 +53,37 @@ class Catalogue:
         self._kept_names: dict[int, tuple[str | None, str | None]] = {}
         self.version = 0
 
+    @classmethod
+    def of(cls, base: ItemTable, item_ids: Mapping[int, str], records: Iterable[ItemRecord]) -> Catalogue:
+        """A table, names that it may not have, and records that came since."""
+        made = cls(base)
+        made.name(item_ids)
+        made.update(records)
+        made.compact()
+        return made
+
     # -- what comes in ------------------------------------------------------------------------------------------------
 
-    def rebase(
-        self, base: ItemTable, *, item_ids: Mapping[int, str] | None = None, records: Iterable[ItemRecord] = ()
-    ) -> None:
-        """Rest on a newer table, with what came since it, all at once: no reader sees one without the other.
+    def rebase(self, newer: Catalogue) -> None:
+        """Hold what a newer one does, all at once: no reader sees its table without what came since.
 
-        A name that only older tables have is kept: the model in use may still list its item.
+        A name that only this one has is kept: the model in use may still list its item.
         """
-        old = self._state
-        ids = {key: item_id for key, item_id in old.ids.items() if base.row(key) is None}
+        old, new = self._state, newer._state
+        ids = {key: item_id for key, item_id in old.ids.items() if not _is_named(new, key)}
         for table in old.tables:
-            gone = table.keys[~np.isin(table.keys, base.keys)]
+            gone = table.keys
+            for other in new.tables:
+                gone = gone[~np.isin(gone, other.keys)]
             ids |= dict(zip(gone.tolist(), table.ids.ids(np.searchsorted(table.keys, gone)), strict=True))
         # What records said is in the newer table as well, or among the changes since it, which were read again.
-        newer = {record.item_key: record for record in records}
-        named = {**(item_ids or {}), **{key: record.item_id for key, record in newer.items()}}
-        ids |= {key: item_id for key, item_id in named.items() if base.row(key) is None}
-        self._become(_State((base,), ids, {item_id: key for key, item_id in ids.items()}, newer))
+        ids |= new.ids
+        self._become(_State(new.tables, ids, {item_id: key for key, item_id in ids.items()}, new.records))
 
     def name(self, item_ids: Mapping[int, str]) -> None:
         """Learn the ids of item keys that interactions brought."""
         state = self._state
-        new = {key: item_id for key, item_id in item_ids.items() if not _is_named(state, key)}
-        if not new:
+        if not (new := {key: item_id for key, item_id in item_ids.items() if not _is_named(state, key)}):
             return
         state.keys.update({item_id: key for key, item_id in new.items()})
         state.ids.update(new)
@@ -171,10 +177,8 @@ class Catalogue:
         in_base = len(state.tables) == 1 and len(keys) > 0 and rows.max() < len(base)
         if in_base and (base.keys[rows] == keys).all() and state.records.keys().isdisjoint(keys):
             # Nearly always: all at once.
-            return [
-                (item_id, title or None)
-                for item_id, title in zip(base.ids.ids(rows), base.titles.take(rows), strict=True)
-            ]
+            titles = base.titles.take(rows)
+            return [(item_id, title or None) for item_id, title in zip(base.ids.ids(rows), titles, strict=True)]
         return [(self._id(state, key), self._facts(state, key)[0]) for key in keys]
 
     def unnamed(self, item_keys: NDArray[np.int64]) -> list[int]:

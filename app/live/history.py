@@ -97,19 +97,29 @@ class History:
         with self._lock:
             self._ahead.clear()
             self._counting = True
-            catalogue = Catalogue(base.histories.items)
-            catalogue.name(batch.item_ids)
-            catalogue.update(batch.items)
-            catalogue.compact()
-            self.catalogue = catalogue
+            self.catalogue = Catalogue.of(base.histories.items, batch.item_ids, batch.items)
             self._rest_on(base, batch)
 
-    def rebase(self, base: Base, batch: FeedBatch) -> None:
-        """Hold a newer base and what came since it."""
+    def beside(self, base: Base, batch: FeedBatch) -> History:
+        """Another history, on a newer base and what came since it, which this one may `become` when it has read on."""
+        other = History(self.rule, popularity_half_life_us=self._half_life_us, most_since=self._most_since)
+        other._folder = self._folder
+        other.types = self.types
+        other.restart(base, batch)
+        return other
+
+    def become(self, other: History) -> None:
+        """Hold what the other one does, which nobody else has, and own rows that it has not reached."""
         with self._lock:
-            self.catalogue.rebase(base.histories.items, item_ids=batch.item_ids, records=batch.items)
+            self.catalogue.rebase(other.catalogue)
             self.catalogue.compact()
-            self._rest_on(base, batch)
+            self._ahead = self._not_reached(other.watermark)
+            names = self._held.names_of({row.user_key for row in self._ahead.values()})
+            held = other.held
+            self._watermark, self._since = other.watermark, other._since
+            self._name_users(held, {key: user_id for user_id, key in names.items()})
+            self._append(held, self._ahead.values())
+            self._become(held)
 
     def erase(self, user_key: int) -> None:
         """Forget a user at once, before the feed says so."""
@@ -170,23 +180,19 @@ class History:
             return self._popularity.counts()
 
     def _rest_on(self, base: Base, batch: FeedBatch) -> None:
-        """A base and everything since it, whatever was held before, save own rows that the feed has not reached."""
-        self._ahead = self._not_reached(batch.watermark)
-        names_ahead = self._held.names_of({row.user_key for row in self._ahead.values()})
+        """A base and everything since it, whatever was held before."""
         self._watermark = batch.watermark
         self._since = 0
-        held = Held.resting_on(base, self.types)
+        held = replace(Held.resting_on(base, self.types), erased=batch.erased)
         if batch.expired_us is not None:
             held = replace(held, expired_us=batch.expired_us)
-        self._name_users(held, {key: user_id for user_id, key in names_ahead.items()} | batch.user_ids)
+        self._name_users(held, batch.user_ids)
         if len(batch.rows) > self._most_since:
             held = held.with_recent(EventRows.of_columns(batch.rows, self.types), self._folder)
         else:
             self._append(held, batch.rows)
         self._append(held, (row for rows in batch.deleted.values() for row in rows))
-        held = replace(held, replaced=frozenset(batch.deleted) | batch.erased, erased=batch.erased)
-        self._append(held, self._ahead.values())
-        self._become(held)
+        self._become(replace(held, replaced=frozenset(batch.deleted) | batch.erased))
 
     def _take(self, batch: FeedBatch) -> None:
         self.catalogue.update(batch.items)
@@ -257,7 +263,8 @@ class History:
         return rows
 
     def _name_users(self, held: Held, user_ids: Mapping[int, str]) -> None:
-        held.user_keys.update((user_ids[key], key) for key in held.unnamed(user_ids))
+        # One who was erased right after an own upload was committed is not to come back with it.
+        held.user_keys.update((user_ids[key], key) for key in held.unnamed(user_ids) if key not in held.erased)
 
     def _not_reached(self, watermark: Watermark) -> dict[int, StoredInteraction]:
         """Own rows that a read of the feed up to `watermark` has not seen."""
@@ -280,11 +287,7 @@ class History:
         self._become(self._held.without_users(user_keys))
 
     def _expire(self, before_us: int, *, still_there: Collection[int]) -> None:
-        """Rows from before that moment were deleted for their age; those that come after this may be older again.
-
-        Args:
-            still_there: ids of rows that came after the deletion, or may have.
-        """
+        """Rows from before that moment were deleted for their age, but those of ids that came after it or may have."""
         self._become(self._held.without_expired(before_us, still_there=still_there))
 
     def _become(self, held: Held) -> None:

@@ -249,10 +249,20 @@ class Refresher:
         if base is None:
             return
         # Read again from where that history ends: what was deleted meanwhile must not come back with it.
-        batch = read_feed(self._store, base.watermark)
-        if not batch.reset:
-            self._keys_stale |= batch.keys_changed
-            self._history.rebase(base, batch)
+        batch = read_feed(self._store, base.watermark, most_rows=self._part_rows)
+        if batch.reset:
+            return
+        # Beside the one that serves: lists must not lose what a later part brings.
+        newer = self._history.beside(base, batch)
+        while batch.more:
+            if self._stop.is_set():
+                return
+            batch = read_feed(self._store, newer.watermark, most_rows=self._part_rows)
+            if batch.reset:
+                return
+            newer.apply_feed(batch)
+        self._keys_stale |= batch.keys_changed
+        self._history.become(newer)
 
     def _newest_base(self, names: list[str]) -> Base | None:
         if not names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -46,6 +47,7 @@ class EventTypes:
 
     def __init__(self, rule: SeenRule) -> None:
         self._rule = rule
+        self._naming = threading.Lock()
         self._numbers: dict[str, int] = {}
         self._weights: tuple[ServedPolicy, TypeWeights] | None = None
         self.names: list[str] = []
@@ -53,19 +55,20 @@ class EventTypes:
         self.hides: NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
 
     def number(self, name: str) -> int:
-        """The number of a type. One caller at a time may name new ones; numbers that are out never change."""
+        """The number of a type; one that is out never changes."""
         found = self._numbers.get(name)
         return self.numbers([name])[0] if found is None else found
 
     def numbers(self, names: Iterable[str]) -> list[int]:
         """The numbers of some types; as `number`."""
         known = self._numbers
-        found = [known.setdefault(name, len(known)) for name in names]
-        if len(known) > len(self.names):
-            # The flags before the numbers are out: whoever has a number finds its flag.
-            self.names = list(known)
-            self.sees = np.array([self._rule.sees(name) for name in self.names], dtype=np.bool_)
-            self.hides = np.array([name in self._rule.hidden_types for name in self.names], dtype=np.bool_)
+        with self._naming:
+            found = [known.setdefault(name, len(known)) for name in names]
+            if len(known) > len(self.names):
+                # The flags before the numbers are out: whoever has a number finds its flag.
+                self.names = list(known)
+                self.sees = np.array([self._rule.sees(name) for name in self.names], dtype=np.bool_)
+                self.hides = np.array([name in self._rule.hidden_types for name in self.names], dtype=np.bool_)
         return found
 
     def weights(self, policy: ServedPolicy) -> TypeWeights:

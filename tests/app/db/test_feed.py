@@ -261,6 +261,21 @@ def test_rows_of_a_restored_dump_are_read_once_and_do_not_come_again(postgres_st
 
 
 @pytest.mark.postgres
+def test_rows_of_a_dump_with_the_number_of_an_open_transaction_are_read_once_too(postgres_store: Store) -> None:
+    with held_open(postgres_store, row("open", "x")):
+        store_rows(postgres_store, [row("old"), row("older")])
+        with postgres_store.write() as connection:
+            running = connection.scalars(
+                sa.text("SELECT pg_snapshot_xip(pg_current_snapshot())::text::bigint ORDER BY 1")
+            ).all()[0]
+            connection.execute(sa.update(tables.interactions).values(xact=running))
+        first = read_feed(postgres_store, START)
+        assert users_of(first) == ["old", "older"]
+        assert users_of(read_feed(postgres_store, first.watermark)) == []
+    assert users_of(read_feed(postgres_store, first.watermark)) == ["open"]
+
+
+@pytest.mark.postgres
 def test_adopting_a_dump_leaves_the_rows_of_this_server_alone(postgres_store: Store) -> None:
     (stored,) = store_rows(postgres_store, [row("mine")]).rows
     assert adopt_restored(postgres_store) is False

@@ -53,3 +53,31 @@ def test_what_is_erased_or_taken_back_between_the_parts_of_everything_is_told(po
         batch = read_feed(postgres_store, batch.watermark, most_rows=10)
     assert batch.erased == {keys["u0"]}
     assert {user: len(rows) for user, rows in batch.deleted.items()} == {keys["u1"]: 9}
+
+
+@pytest.mark.postgres
+def test_very_many_that_commit_between_the_parts_come_in_parts_too(postgres_store: Store) -> None:
+    store_rows(postgres_store, [row(f"first {n}") for n in range(25)])
+    batch = read_feed(postgres_store, START, most_rows=10)
+    found = users_of(batch)
+    with held_open(postgres_store, row("slow")):
+        store_rows(postgres_store, [row(f"second {n}") for n in range(35)])
+        sizes = []
+        while batch.more:
+            batch = read_feed(postgres_store, batch.watermark, most_rows=10)
+            found += users_of(batch)
+            sizes.append(len(batch.rows))
+            assert all(batch.watermark.covers(one.id, one.xact) for one in batch.rows)
+    assert max(sizes) <= 10
+    batch = read_feed(postgres_store, batch.watermark, most_rows=10)
+    assert users_of(batch) == ["slow"]
+    assert sorted(found) == sorted([*(f"first {n}" for n in range(25)), *(f"second {n}" for n in range(35))])
+
+
+@pytest.mark.postgres
+def test_a_restored_dump_is_read_in_parts_too(postgres_store: Store) -> None:
+    store_rows(postgres_store, [row(f"u{n}") for n in range(25)])
+    with postgres_store.write() as connection:
+        connection.exec_driver_sql("UPDATE interactions SET xact = xact + 1000000")
+    batch = read_feed(postgres_store, START, most_rows=10)
+    assert (len(batch.rows), batch.more) == (10, True)

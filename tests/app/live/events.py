@@ -76,6 +76,10 @@ def batch(
     )
 
 
+def rebase(h: History, newer: Base, since: FeedBatch) -> None:
+    h.become(h.beside(newer, since))
+
+
 def record(item_key: int, **changed: Any) -> ItemRecord:
     given: dict[str, Any] = {
         "item_id": item_id(item_key),

@@ -67,7 +67,7 @@ def test_an_item_that_was_asked_for_before_it_had_a_name_has_it_afterwards() -> 
 def test_names_that_were_shown_are_not_those_of_the_table_before() -> None:
     catalogue = Catalogue(ItemTable.build({11: "tea"}, titles={11: "Tea"}))
     assert catalogue.names(keys_of(11)) == [("tea", "Tea")]
-    catalogue.rebase(ItemTable.build({11: "tea"}, titles={11: "Green tea"}))
+    catalogue.rebase(Catalogue(ItemTable.build({11: "tea"}, titles={11: "Green tea"})))
     assert catalogue.names(keys_of(11)) == [("tea", "Green tea")]
 
 
@@ -88,7 +88,7 @@ def test_a_rebase_keeps_the_names_that_only_older_tables_have() -> None:
     catalogue.name({3: "item-3"})
     catalogue.compact()  # a table in between
     catalogue.name({4: "item-4"})
-    catalogue.rebase(table(2, 5), item_ids={6: "item-6"}, records=[record(7, title="Seven")])
+    catalogue.rebase(Catalogue.of(table(2, 5), {6: "item-6"}, [record(7, title="Seven")]))
     assert catalogue.item_ids(np.arange(8)) == [None, *(f"item-{key}" for key in range(1, 8))]
     assert catalogue.item_keys([f"item-{key}" for key in range(8)]).tolist() == [-1, *range(1, 8)]
     assert catalogue.title(7) == "Seven"
@@ -98,7 +98,7 @@ def test_a_rebase_keeps_the_names_that_only_older_tables_have() -> None:
 def test_a_rebase_takes_the_newer_table_for_what_older_records_said() -> None:
     catalogue = Catalogue(table(1))
     catalogue.update([record(1, title="Old", hidden=True, categories=("a",))])
-    catalogue.rebase(ItemTable.build({1: "item-1"}, titles={1: "New"}, categories={1: ["b"]}))
+    catalogue.rebase(Catalogue(ItemTable.build({1: "item-1"}, titles={1: "New"}, categories={1: ["b"]})))
     assert catalogue.title(1) == "New"
     assert (catalogue.in_category("a").tolist(), catalogue.in_category("b").tolist()) == ([], [1])
     assert catalogue.withheld_keys(0).tolist() == []
@@ -207,7 +207,7 @@ def test_every_change_has_another_version_and_nothing_new_has_none() -> None:
     for change in (
         lambda: catalogue.name({2: "item-2"}),
         lambda: catalogue.update([record(1, hidden=True)]),
-        lambda: catalogue.rebase(table(1, 2)),
+        lambda: catalogue.rebase(Catalogue(table(1, 2))),
     ):
         change()
         versions.append(catalogue.version)

@@ -67,7 +67,7 @@ class Known(RuleBasedStateMachine):
         late = set(data.draw(st.lists(st.sampled_from(sorted(put)), unique=True))) if put else set()
         read = {key: record(key, title="Before", hidden=True) if key in late else put[key] for key in put}
         read |= {key: self.records[key] for key in named if key not in lacking}
-        self.catalogue.rebase(item_table(read.values()), records=[put[key] for key in late])
+        self.catalogue.rebase(Catalogue.of(item_table(read.values()), {}, [put[key] for key in late]))
 
     @invariant()
     def names_are_known(self) -> None:

@@ -15,7 +15,7 @@ from app.db.append import StoredInteraction
 from app.live.freshness import fresh_candidates
 from app.live.history import History
 from model.served import ServedModel
-from tests.app.live.events import appended, base, batch, record, row, upto
+from tests.app.live.events import appended, base, batch, rebase, record, row, upto
 from tests.app.live.versions import MINUTE_US, NAME, NOW_US, fresh, shown, started, version
 
 HALF_LIFE_US = 60 * MINUTE_US
@@ -123,7 +123,7 @@ def test_rows_of_the_training_are_not_counted_again_after_its_history_was_taken_
     trained, served = of_training(30), version()
     h = started(trained=[])
     h.apply_feed(batch(*trained, row(50, 1, 11), watermark=upto(50)))
-    h.rebase(base(*trained, name=NAME), batch(row(50, 1, 11), watermark=upto(50)))
+    rebase(h, base(*trained, name=NAME), batch(row(50, 1, 11), watermark=upto(50)))
     found = fresh(served, h)
     of_training_and_since = (served.popularity + np.array([1, 0, 0])).tolist()
     assert [found[key].popularity for key in (11, 12, 13)] == of_training_and_since

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from app.db.append import StoredInteraction
 from app.db.watermark import START
@@ -17,6 +18,7 @@ from tests.app.live.events import (
     batch,
     history,
     popular,
+    rebase,
     row,
     seen,
     upto,
@@ -49,7 +51,7 @@ def test_a_row_that_the_feed_brought_before_the_own_write_was_told_counts_once()
 def test_a_newer_base_replaces_the_rows_it_holds_and_no_others() -> None:
     h = history()
     h.apply_feed(batch(row(1, 1, 11), row(2, 1, 12), row(3, 2, 13), watermark=upto(3)))
-    h.rebase(base(row(1, 1, 11), row(2, 1, 12)), batch(row(3, 2, 13), watermark=upto(3)))
+    rebase(h, base(row(1, 1, 11), row(2, 1, 12)), batch(row(3, 2, 13), watermark=upto(3)))
     assert h.held.since_base() == 1
     assert (seen(h, 1), seen(h, 2)) == ([11, 12], [13])
     assert (h.user_key("ann"), h.user_key("bob"), h.catalogue.item_id(13)) == (1, 2, "jam")
@@ -59,7 +61,7 @@ def test_a_newer_base_keeps_own_writes_that_the_feed_has_not_read_yet() -> None:
     h = history()
     h.apply_feed(batch(row(1, 1, 11), watermark=upto(1)))
     h.apply(appended(row(2, 1, 12), row(3, 2, 13)))
-    h.rebase(base(row(1, 1, 11)), batch(row(2, 1, 12), watermark=upto(2)))
+    rebase(h, base(row(1, 1, 11)), batch(row(2, 1, 12), watermark=upto(2)))
     assert (seen(h, 1), seen(h, 2), h.user_key("bob")) == ([11, 12], [13], 2)
     h.apply_feed(batch(row(3, 2, 13), watermark=upto(3)))
     assert h.held.since_base() == 2
@@ -81,10 +83,10 @@ def test_a_deletion_takes_an_item_of_the_base_back_and_outlives_the_next_base() 
     h.apply_feed(left)
     assert seen(h, 1) == [12]
     # A training that read before the deletion publishes after it: the feed is read again from where it read.
-    h.rebase(base(*rows), left)
+    rebase(h, base(*rows), left)
     assert seen(h, 1) == [12]
     # One that read after it knows; nothing is held beside it any more.
-    h.rebase(base(rows[1]), batch(watermark=upto(2, 1)))
+    rebase(h, base(rows[1]), batch(watermark=upto(2, 1)))
     assert (seen(h, 1), h.held.since_base()) == ([12], 0)
 
 
@@ -120,7 +122,7 @@ def test_a_newer_base_without_an_item_does_not_take_its_name_away() -> None:
     h = history()
     h.restart(base(row(1, 1, 11), row(2, 1, 12)), batch(watermark=upto(2)))
     h.apply_feed(batch(row(3, 2, 13), watermark=upto(3)))
-    h.rebase(base(row(2, 1, 12), row(3, 2, 13)), batch(watermark=upto(3)))
+    rebase(h, base(row(2, 1, 12), row(3, 2, 13)), batch(watermark=upto(3)))
     assert [h.catalogue.item_id(key) for key in ITEMS] == list(ITEMS.values())
     assert h.catalogue.item_key("tea") == 11
 
@@ -159,7 +161,7 @@ def test_what_expired_is_no_longer_seen_wherever_it_stood() -> None:
         assert seen(h, 1) == [13]
         assert seen(h, 1, only_hidden=True) == []
         # A training that read before the deletion publishes after it.
-        h.rebase(base(*rows), batch(watermark=upto(3, 1), expired_us=10))
+        rebase(h, base(*rows), batch(watermark=upto(3, 1), expired_us=10))
         assert seen(h, 1) == [13]
 
 
@@ -274,7 +276,7 @@ def test_a_read_that_brings_nothing_is_no_change_and_all_else_is_one() -> None:
         lambda: h.apply_feed(batch(row(2, 1, 12), watermark=upto(2))),
         lambda: h.apply_feed(batch(watermark=upto(2, 1), deleted={1: [mine]})),
         lambda: h.apply_feed(batch(watermark=upto(2, 2), expired_us=500)),
-        lambda: h.rebase(base(mine), batch(watermark=upto(2, 2))),
+        lambda: rebase(h, base(mine), batch(watermark=upto(2, 2))),
         lambda: h.restart(base(mine), batch(watermark=upto(2, 2))),
     ):
         change()
@@ -286,3 +288,27 @@ def test_a_read_that_brings_nothing_is_no_change_and_all_else_is_one() -> None:
     h.apply(appended(row(4, 1, 12)))
     h.apply_feed(batch(row(4, 1, 12), watermark=upto(4, 3)))
     assert h.changes == counts[-1] + 2
+
+
+def test_one_who_is_erased_between_the_commit_of_a_row_and_its_arrival_does_not_come_back_by_name() -> None:
+    h = history()
+    own = row(1, 1, 11)
+    h.apply_feed(replace(batch(watermark=upto(1, 1)), erased=frozenset({1})))
+    h.apply(appended(own))
+    assert h.user_key("ann") is None
+    assert h.held.users() == 0
+
+
+def test_a_newer_base_is_read_up_beside_the_one_that_serves_and_own_rows_go_with_it() -> None:
+    h = history()
+    rows = [row(n, n, 11) for n in range(1, 5)]
+    h.restart(base(rows[0]), batch(*rows[1:3], watermark=upto(3)))
+    newer = h.beside(base(*rows[:2]), batch(rows[2], watermark=upto(3)))
+    h.apply(appended(row(5, 9, 13)))
+    newer.apply_feed(batch(rows[3], watermark=upto(4)))
+    assert [len(seen(h, key)) for key in (1, 3, 4, 9)] == [1, 1, 0, 1]
+    h.become(newer)
+    assert [len(seen(h, key)) for key in (1, 3, 4, 9)] == [1, 1, 1, 1]
+    assert (h.user_key("user-9"), h.catalogue.item_key("jam"), h.watermark) == (9, 13, upto(4))
+    h.apply_feed(batch(row(5, 9, 13), watermark=upto(5)))
+    assert len(seen(h, 9)) == 1

@@ -14,7 +14,7 @@ from app.db.watermark import Watermark
 from app.live.held import Base
 from app.live.history import History
 from app.live.seen import SeenRule
-from tests.app.live.events import appended, history, item_id, popular, told, told_of, user_id
+from tests.app.live.events import appended, history, item_id, popular, rebase, told, told_of, user_id
 from tests.app.live.log import Log, Read
 
 USER_KEYS = (1, 2, 3)
@@ -113,7 +113,7 @@ class Followed(RuleBasedStateMachine):
             self.history.apply_feed(read.batch)
             self.followed += 1
         else:
-            self.history.rebase(base, read.batch)
+            rebase(self.history, base, read.batch)
             self.newest = base
             self.followed = 0
         self.read = None

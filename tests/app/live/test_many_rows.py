@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from app.db import interactions
 from app.db.engine import Store
-from app.db.feed import read_feed
+from app.db.feed import FeedBatch, read_feed
 from app.db.interactions import NewInteraction, delete_by_event_id
 from app.db.watermark import START
+from app.live import refresher
 from app.live.mapped import mapped_arrays
 from app.live.popularity import RecentPopularity
 from app.live.rows import EventRows, RecentTable
 from tests.app.live.replica import Replica
-from tests.app.published import NOW_US
+from tests.app.published import NOW_US, publish_model
 
 
 def fill(store: Store, rows: int, *, start: int = 0) -> None:
@@ -62,6 +64,30 @@ def test_a_replica_that_starts_late_reads_all_of_a_large_log(store: Store, tmp_p
     assert late.history.held.since_base() == whole.history.held.since_base() == 500
     for name in ("u0", "u3", "u6"):
         assert late.seen(name) == whole.seen(name)
+
+
+def test_a_newer_base_and_very_many_rows_since_are_taken_up_in_parts_and_all_at_once(
+    store: Store, model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, 50)
+    replica = Replica(store, model_dir, part_rows=20)
+    replica.refresher.poll()
+    publish_model(store, model_dir)
+    fill(store, 75, start=50)
+    told: list[tuple[int, int]] = []
+
+    def reading(*arguments: Any, **options: Any) -> FeedBatch:
+        batch = read_feed(*arguments, **options)
+        told.append((len(batch.rows), replica.history.held.since_base()))
+        return batch
+
+    monkeypatch.setattr(refresher, "read_feed", reading)
+    replica.refresher.poll()
+    assert max(rows for rows, _ in told) <= 20
+    # What was held before goes on until all since the new base is read.
+    assert {held for _, held in told[-3:]} == {125}
+    assert (replica.history.base_name != "", replica.history.held.since_base()) == (True, 75)
+    assert replica.seen("u3") == {f"i{n % 11}" for n in range(125) if n % 7 == 3}
 
 
 def table(rows: int, *, users: int = 5) -> RecentTable:

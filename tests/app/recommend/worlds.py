@@ -158,7 +158,7 @@ class World:
         """Another version, of all that happened."""
         self.changed |= changed
         base = self._base(f"model-{version:06d}")
-        self.history.rebase(base, batch(watermark=base.watermark))
+        self.history.become(self.history.beside(base, batch(watermark=base.watermark)))
         self.publish(version, self.served_model(), base=base)
 
     def publish(self, version: int, served: ServedModel, *, base: Base) -> None:
