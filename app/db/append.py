@@ -15,8 +15,9 @@ from app.db.statements import among, is_postgres, json_of, last_key
 
 _LONGEST_STATEMENT = 128
 _t = tables.interactions.c
-# Ids in the order given. Then sorted by event: two uploads that hold the same ones wait for each other in one direction
-# only.
+# Ids in the order given. Then sorted by event: two such statements that hold the same ones wait for each other in one
+# direction only. (An import is several statements; of it and an upload that send the same events crosswise the database
+# ends one.)
 _GIVEN = "user_key, item_key, event_type, value, occurred_us, received_us, event_id, recommendation_id, context"
 _INSERT_INTO_POSTGRES = (
     f"INSERT INTO interactions (id, {_GIVEN}) SELECT id, {_GIVEN} FROM ("  # noqa: S608 - names of ours
@@ -24,7 +25,7 @@ _INSERT_INTO_POSTGRES = (
     " AS (user_key BIGINT, item_key BIGINT, event_type TEXT, value DOUBLE PRECISION, occurred_us BIGINT,"
     " received_us BIGINT, event_id TEXT, recommendation_id TEXT, context TEXT)) AS given) AS numbered"
     ' ORDER BY event_id COLLATE "C" ON CONFLICT (event_id) WHERE event_id IS NOT NULL DO NOTHING'
-    " RETURNING id, xact, event_id"
+    " RETURNING id, xact, event_id, tableoid"
 )
 
 
@@ -95,9 +96,12 @@ def append_many(
 
     Args:
         users, items: keys that are kept. Where one of those is gone the database raises IntegrityError.
+    Raises: StoreConflict as `append`, and where keys were kept of tables that another dump has replaced since.
     """
     users = users or KnownKeys(tables.users)
     items = items or KnownKeys(tables.items)
+    for keys in (users, items):
+        keys.ask_of(connection)
     pending = _first_of_each_event(
         _Pending(number, row, received_us) for number, (rows, received_us) in enumerate(batches) for row in rows
     )
@@ -111,7 +115,10 @@ def append_many(
     user_keys = users.of(connection, first_named)
     item_keys = items.of(connection, dict.fromkeys((p.row.item_id for p in pending), None))
     stored: list[list[StoredInteraction]] = [[] for _ in batches]
-    for p, row in _insert(connection, pending, user_keys, item_keys):
+    inserted, table = _insert(connection, pending, user_keys, item_keys)
+    for keys in (users, items):
+        keys.check_table(table)
+    for p, row in inserted:
         stored[p.batch].append(row)
     user_ids = {key: user_id for user_id, key in user_keys.items()}
     item_ids = {key: item_id for item_id, key in item_keys.items()}
@@ -149,10 +156,13 @@ def _without_known_events(connection: sa.Connection, pending: list[_Pending]) ->
 
 def _insert(
     connection: sa.Connection, pending: list[_Pending], user_keys: dict[str, int], item_keys: dict[str, int]
-) -> list[tuple[_Pending, StoredInteraction]]:
-    """The rows that were stored; a concurrent writer may have been first with an event id."""
+) -> tuple[list[tuple[_Pending, StoredInteraction]], int | None]:
+    """The rows that were stored, and the number of the table they went into, where the database tells.
+
+    A concurrent writer may have been first with an event id.
+    """
     if not pending:
-        return []
+        return [], None
     values: list[dict[str, Any]] = [
         {
             "user_key": user_keys[p.row.user_id],
@@ -169,13 +179,17 @@ def _insert(
     ]
     if is_postgres(connection):
         found = sorted(map(tuple, connection.exec_driver_sql(_INSERT_INTO_POSTGRES, (json_of(values),))))
-        taken = {event_id for _, _, event_id in found}
+        taken = {event_id for _, _, event_id, _ in found}
         kept = [(p, value) for p, value in zip(pending, values, strict=True) if value["event_id"] in taken]
-        return [(p, _stored(value, *new[:2])) for (p, value), new in zip(kept, found, strict=True)]
+        stored = [(p, _stored(value, *new[:2])) for (p, value), new in zip(kept, found, strict=True)]
+        return stored, found[0][3] if found else None
     # BEGIN IMMEDIATE keeps every other writer away until the commit, and AUTOINCREMENT follows ids that it is given.
     first = 1 + (connection.scalar(sa.select(last_key(connection, tables.interactions))) or 0)
     _insert_lots(connection, first, values)
-    return [(p, _stored(value, first + place, 0)) for place, (p, value) in enumerate(zip(pending, values, strict=True))]
+    stored = [
+        (p, _stored(value, first + place, 0)) for place, (p, value) in enumerate(zip(pending, values, strict=True))
+    ]
+    return stored, None
 
 
 def _insert_lots(connection: sa.Connection, first: int, values: list[dict[str, Any]]) -> None:

@@ -15,7 +15,7 @@ from app.db import tables
 from app.db.engine import Store
 from app.db.many_keys import ManyKeys
 from app.db.new_interactions import NewInteractions
-from app.db.statements import is_postgres
+from app.db.statements import copy_now, is_postgres
 
 # What SQLite keeps of the file in memory while much is written.
 _CACHE_KIB = 64 * 1024
@@ -46,6 +46,7 @@ class BulkAppend:
         self._received_us = received_us
         self._users, self._items = ManyKeys(tables.users), ManyKeys(tables.items)
         self._staged = _Staged()
+        self._copy: str | None = None
 
     def forget(self) -> None:
         """Look keys up anew, since some that are kept may be gone, and do not store what `finish` was to."""
@@ -65,6 +66,7 @@ class BulkAppend:
             from app.db.postgres_copy import copy_rows
 
             with self._store.write() as own:
+                self._forget_others(own)
                 user_keys, item_keys = self._keys(own, new)
             return copy_rows(connection, new, user_keys, item_keys, received_us=self._received_us)
         self._staged.add(new, *self._keys(connection, new))
@@ -74,6 +76,13 @@ class BulkAppend:
         """Store what is not yet; how many of it were new."""
         staged, self._staged = self._staged, _Staged()
         return staged.insert(connection, received_us=self._received_us) if len(staged) else 0
+
+    def _forget_others(self, connection: sa.Connection) -> None:
+        """In a store that was restored since the last lot, keys that are kept may be others'."""
+        copy = connection.scalar(sa.select(copy_now(connection)))
+        if copy != self._copy:
+            self.forget()
+            self._copy = copy
 
     def _keys(self, connection: sa.Connection, new: NewInteractions) -> tuple[list[int], list[int]]:
         return (

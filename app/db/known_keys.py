@@ -18,6 +18,9 @@ _ATTEMPTS = 5
 class KnownKeys:
     """The keys of one table's ids. Some that are kept may be gone by now: whoever writes one then hears of it.
 
+    In a store that was restored they may be others'. That shows by a newer connection, which may lead to another
+    server, and by the number of the table.
+
     Args:
         most_kept: beyond so many, those that came first are looked up again.
     """
@@ -26,10 +29,26 @@ class KnownKeys:
         self._table = table
         self._most_kept = most_kept
         self._kept: dict[str, int] = {}
+        self._newest_connection = 0
+        self._table_number: int | None = None
 
     def forget(self) -> None:
         """Look all up anew."""
         self._kept.clear()
+        self._table_number = None
+
+    def ask_of(self, connection: sa.Connection) -> None:
+        """Begin a transaction: a connection that is newer than what is kept makes it be looked up anew."""
+        made: int = connection.info.get("made", 0)
+        if made > self._newest_connection:
+            self.forget()
+            self._newest_connection = made
+
+    def check_table(self, number: int | None) -> None:
+        """Where rows with these keys went, None for unknown. Raises: StoreConflict where that is another table."""
+        if number is not None and self._table_number is not None and number != self._table_number:
+            raise StoreConflict("the store was restored while it was written to")
+        self._table_number = number or self._table_number
 
     def keeps(self, ids: Iterable[str]) -> bool:
         """Whether the key of each is kept."""

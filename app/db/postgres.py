@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Generator
@@ -98,6 +99,12 @@ def postgres_engine(url: sa.URL, *, deadline_seconds: float | None) -> sa.Engine
                 [str(math.ceil(deadline_seconds * 900)), str(math.ceil(max(60.0, 2 * deadline_seconds) * 1000))],
             )
         return connection
+
+    made = itertools.count(1)
+
+    @sa.event.listens_for(engine, "connect")
+    def number(_connection: psycopg.Connection[Any], record: ConnectionPoolEntry) -> None:
+        record.info["made"] = next(made)
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:

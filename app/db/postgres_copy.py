@@ -21,8 +21,7 @@ _STAGE = (
 )
 _EMPTY_STAGE = "TRUNCATE likewise_new"
 _COPY_STAGE = f"COPY likewise_new (place, {_COLUMNS}) FROM STDIN"
-# Ids in the order given. Then sorted by event: two uploads that hold the same ones wait for each other in one direction
-# only.
+# Ids in the order given. Then sorted by event: see `app.db.append`.
 _FROM_STAGE = (
     f"INSERT INTO interactions (id, {_COLUMNS}) SELECT id, {_COLUMNS} FROM ("  # noqa: S608
     "SELECT nextval(pg_get_serial_sequence('interactions', 'id')) AS id, ordered.* FROM ("

@@ -70,6 +70,8 @@ def test_known_events_of_users_and_items_whose_keys_are_kept_are_duplicates(stor
     store_rows(store, [row("a", "x", event_id="1"), row("b", "y", event_id="2")])
     users, items = KnownKeys(tables.users), KnownKeys(tables.items)
     with store.write() as connection:
+        for keys in (users, items):
+            keys.ask_of(connection)
         users.keep(users.of(connection, {"a": 1, "b": 1}))
         items.keep(items.of(connection, {"x": None, "y": None}))
     given = [row("b", "y", at=4), row("a", "x", at=3, event_id="2"), row("b", "x", at=2, event_id="3"), row("a", "y")]

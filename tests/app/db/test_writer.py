@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from app.db import tables
 from app.db.engine import Store, StoreBusy, StoreConflict, StoreUnavailable, open_store
 from app.db.interactions import Appended
+from app.db.migrate import upgrade
 from app.db.writer import InteractionWriter
-from tests.app.db.rows import row
+from tests.app.db.rows import row, store_rows
 
 # A lone surrogate cannot be encoded: no driver takes it, whichever database is behind.
 POISON = row("\ud800")
@@ -239,3 +240,23 @@ def test_connections_that_the_server_ended_cost_at_most_the_upload_under_way(pos
         other.dispose()
         writer.submit([row("b")], received_us=1).result(10)
     assert user_ids(postgres_store) == ["a", "b"]
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("same_connection", [True, False])
+def test_keys_of_a_store_that_was_restored_meanwhile_are_nobody_elses(
+    postgres_store: Store, same_connection: bool
+) -> None:
+    with running(postgres_store) as writer:
+        writer.submit([row("ann"), row("bob")], received_us=1).result(10)
+        with postgres_store.write() as connection:
+            schema = connection.scalar(sa.text("SELECT current_schema()"))
+            connection.exec_driver_sql(f'DROP SCHEMA "{schema}" CASCADE')
+            connection.exec_driver_sql(f'CREATE SCHEMA "{schema}"')
+        upgrade(postgres_store)
+        if not same_connection:
+            postgres_store.dispose()
+        store_rows(postgres_store, [row("eve"), row("mallory")])
+        assert writer.submit([row("bob")], received_us=2).result(10).accepted == 1
+        assert writer.submit([row("bob"), row("ann")], received_us=2).result(10).accepted == 2
+    assert user_ids(postgres_store) == ["eve", "mallory", "bob", "bob", "ann"]
