@@ -8,7 +8,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.db import changes, tables
+from app.db.errors import StoreConflict
 from app.db.statements import among, chunked, insert
+
+_ATTEMPTS = 5
 
 
 def profile(connection: sa.Connection, user_id: str) -> dict[str, Any] | None:
@@ -53,10 +56,22 @@ def merge(connection: sa.Connection, user_id: str, *, into: str, now_us: int) ->
     user_key = connection.scalar(sa.select(users.user_key).where(users.user_id == user_id))
     if user_key is None:
         return 0
-    named = insert(connection, tables.users).values(user_id=into, created_us=now_us)
-    connection.execute(named.on_conflict_do_nothing(index_elements=[users.user_id]))
-    into_key = connection.scalars(sa.select(users.user_key).where(users.user_id == into)).one()
+    into_key = _key_that_stays(connection, into, now_us=now_us)
     moved = connection.execute(sa.update(log).where(log.c.user_key == user_key).values(user_key=into_key)).rowcount
     if moved:
         changes.record(connection, "interactions_deleted", [user_key, into_key], at_us=now_us)
     return moved
+
+
+def _key_that_stays(connection: sa.Connection, user_id: str, *, now_us: int) -> int:
+    """The key of a user, made if need be, whom nobody can erase before this transaction ends."""
+    users = tables.users.c
+    named = insert(connection, tables.users).values(user_id=user_id, created_us=now_us)
+    held = sa.select(users.user_key).where(users.user_id == user_id).with_for_update(read=True, key_share=True)
+    for _ in range(_ATTEMPTS):
+        connection.execute(named.on_conflict_do_nothing(index_elements=[users.user_id]))
+        # One who is being erased is waited for here, and gone then.
+        found: int | None = connection.scalar(held)
+        if found is not None:
+            return found
+    raise StoreConflict("the user was erased again and again")

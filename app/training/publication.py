@@ -12,6 +12,7 @@ import structlog
 from app.clock import MICROSECONDS, Clock
 from app.db import models, trainings
 from app.db.engine import Store, StoreUnavailable
+from app.db.leases import ErasedMeanwhile
 from app.db.trainings import ClaimedTraining, LeaseLost
 from app.db.watermark import Watermark
 from app.snapshots import Kind, SnapshotStore
@@ -86,6 +87,10 @@ def publish(
                 raise
             _log.warning("publication_waits_for_the_store", training=claim.id, reason=str(error))
             time.sleep(RETRY_SECONDS)
+        except ErasedMeanwhile:
+            # The store knows of no version of this training, whatever became of earlier tries.
+            discard(snapshots, version.folder)
+            raise
         except BaseException:
             if not unsure:
                 discard(snapshots, version.folder)

@@ -131,6 +131,8 @@ class _Run:
     def carry_out(self) -> TrainingOutcome:
         config = TrainingConfig(**self._claim.config)
         self._progress.phase("read")
+        # Another store may have been put in the place of the one that was there: its replicas would refuse this model.
+        self._store.forget_identity()
         in_order = ordered(self._store, read_events(self._store, check=self._progress.check))
         rows = positives(in_order.events, self._settings.event_weights)
         numbered = pairs(rows)

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
-from app.db import users
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+
+from app.db import tables, users
 from app.db.engine import Store
 from app.db.interactions import delete_by_event_id
 from tests.app.db.rows import row, store_rows
@@ -36,3 +41,30 @@ def test_ids_are_found_by_key_however_many(store: Store) -> None:
         assert users.ids_of(connection, [*appended.user_ids, 999_999]) == appended.user_ids
         assert users.ids_of(connection, []) == {}
         assert users.count(connection) == 10_050
+
+
+@pytest.mark.postgres
+def test_whoever_is_erased_meanwhile_is_merged_into_anew(postgres_store: Store) -> None:
+    store_rows(postgres_store, [row("visitor"), row("ada")])
+    t = tables.users.c
+
+    def merge() -> int:
+        with postgres_store.write() as connection:
+            return users.merge(connection, "visitor", into="ada", now_us=1)
+
+    with ThreadPoolExecutor(1) as pool:
+        with postgres_store.write() as connection:
+            # As an erasure does, slowly.
+            query = sa.select(t.user_key).where(t.user_id == "ada").with_for_update()
+            before = connection.scalars(query).one()
+            log = tables.interactions
+            connection.execute(sa.delete(log).where(log.c.user_key == before))
+            merged = pool.submit(merge)
+            with pytest.raises(TimeoutError):
+                merged.result(0.5)
+            connection.execute(sa.delete(tables.users).where(t.user_key == before))
+        assert merged.result(10) == 1
+    with postgres_store.read() as connection:
+        found = users.profile(connection, "ada")
+    assert found is not None
+    assert (found["interactions"], found["user_key"] == before) == (1, False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from app.training.run import run_training
 from model.histories import Histories
 from model.served import ServedModel
 from tests.app.training.conftest import START_US, two_tastes
+from tests.app.training.flaky import FlakyStore
 
 ERASED = ("red-3", "blue-7")
 
@@ -64,6 +66,28 @@ def test_whoever_is_erased_in_any_phase_is_left_out(
     assert [histories.users.number(user_id) for user_id in ERASED] == [None, None]
     assert len(served.user_keys) == len(known) - len(gone)
     assert snapshots.names("model") == snapshots.names("history")
+
+
+def test_whoever_is_erased_while_the_store_is_away_before_the_publication_is_left_out(
+    store: Store, settings: Settings, snapshots: SnapshotStore
+) -> None:
+    fill(store)
+    known, flaky, done = keys(store), FlakyStore(store), []
+
+    def erase(phase: str, *_: Any) -> None:
+        if phase == "publish" and not done:
+            with store.write() as connection:
+                done.append(erasure.erase(connection, "red-3", now_us=now_us()))
+            flaky.away = True
+            threading.Timer(0.2, lambda: setattr(flaky, "away", False)).start()
+
+    claim = claim_training(settings, store, owner="test", clock=now_us, trigger="cli", config={"n_iter": 1})
+    assert claim is not None
+    outcome = run_training(settings, flaky, claim, snapshots=snapshots, on_progress=erase, should_stop=lambda: None)
+
+    assert outcome.status == "succeeded", outcome
+    served, _ = published(store, snapshots)
+    assert known["red-3"] not in served.user_keys
 
 
 def test_an_erasure_is_something_new_to_train_for(
