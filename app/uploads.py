@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ OnError = Literal["abort", "skip"]
 
 # Received or waiting at a time: each may take the largest size on the disk twice.
 MOST_AT_ONCE = 8
+# So long an upload may take, and longer by what it has sent: else eight who send a byte now and then keep all out.
+FIRST_SECONDS = 60.0
+LEAST_BYTES_A_SECOND = 16 * 1024
 _WRITTEN_BYTES = 1024 * 1024
 _FAILURES = {
     "full": StoreFull,
@@ -38,6 +42,10 @@ _FAILURES = {
 
 class TooLarge(Exception):
     """An upload is over LIKEWISE_MAX_BULK_BYTES."""
+
+
+class TooSlow(Exception):
+    """An upload would keep its place for too long."""
 
 
 class Unreadable(Exception):
@@ -64,10 +72,14 @@ class BulkUploads:
 
     Args:
         most_at_once: how many are received or wait at a time.
+        first_seconds: what the body may take beside what it may for its size.
     """
 
-    def __init__(self, settings: Settings, *, most_at_once: int = MOST_AT_ONCE) -> None:
+    def __init__(
+        self, settings: Settings, *, most_at_once: int = MOST_AT_ONCE, first_seconds: float = FIRST_SECONDS
+    ) -> None:
         self._settings = settings
+        self._first_seconds = first_seconds
         self._most_at_once = most_at_once
         self._admitted = 0
         self._turn = asyncio.Lock()
@@ -85,21 +97,26 @@ class BulkUploads:
 
     @asynccontextmanager
     async def received(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[IO[bytes]]:
-        """A file without a name that holds the upload. Raises: TooLarge, StoreFull, StoreUnavailable."""
+        """A file without a name that holds the upload. Raises: TooLarge, TooSlow, StoreFull, StoreUnavailable."""
         with _file_errors(self._settings):
             file = await asyncio.to_thread(self._new_file)
         try:
             waiting = bytearray()
             size = 0
+            waited, since = 0.0, time.monotonic()
             async for chunk in chunks:
+                waited += time.monotonic() - since
                 waiting += chunk
                 size += len(chunk)
                 if size > self._settings.max_bulk_bytes:
                     raise TooLarge
+                if waited > self._first_seconds + size / LEAST_BYTES_A_SECOND:
+                    raise TooSlow(f"the body came at less than {LEAST_BYTES_A_SECOND:,} bytes a second; send it again")
                 if len(waiting) >= _WRITTEN_BYTES:
                     with _file_errors(self._settings):
                         await asyncio.to_thread(file.write, waiting)
                     waiting = bytearray()
+                since = time.monotonic()
             with _file_errors(self._settings):
                 await asyncio.to_thread(file.write, waiting)
                 await asyncio.to_thread(file.flush)

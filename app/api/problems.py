@@ -6,7 +6,7 @@ import json
 
 from starlette.responses import Response
 
-from app.db.engine import SchemaOutdated, StoreFull, StoreUnavailable
+from app.db.engine import SchemaOutdated, StoreBusy, StoreFull, StoreUnavailable
 from app.errors import ApiError, Problem, store_unavailable
 
 MEDIA_TYPE = "application/problem+json"
@@ -26,6 +26,8 @@ def api_error(error: Exception) -> ApiError:
         return ApiError(507, "store_full", "the store is out of space; nothing was stored")
     if isinstance(error, SchemaOutdated):
         return ApiError(503, "schema_outdated", "the store needs `likewise db upgrade`", headers={"Retry-After": "10"})
+    if isinstance(error, StoreBusy):
+        return store_unavailable("too much waits to be stored; nothing of this request was acknowledged, try again")
     if isinstance(error, StoreUnavailable):
         return store_unavailable("the store does not answer; nothing of this request was acknowledged, try again")
     return ApiError(

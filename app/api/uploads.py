@@ -16,7 +16,7 @@ from app.api.parameters import QueryModel, read_query
 from app.api.store_calls import refreshed
 from app.errors import ApiError
 from app.state import app_state
-from app.uploads import Format, Kind, Report, TooLarge, Unreadable
+from app.uploads import Format, Kind, Report, TooLarge, TooSlow, Unreadable
 
 MEDIA_TYPES: dict[str, Format] = {
     "text/csv": "csv",
@@ -82,6 +82,8 @@ async def store_upload(request: Request, kind: Kind) -> Response:
                 report = await state.uploads.store(file, kind=kind, form=form, gzipped=gzipped, on_error=on_error)
     except TooLarge:
         raise _too_large(limit) from None
+    except TooSlow as error:
+        raise ApiError(408, "request_timeout", str(error), headers={"Connection": "close"}) from None
     except Unreadable as error:
         raise _refused([{"line": 1, "code": error.code, "detail": error.detail}], 0, error.detail) from None
     if kind == "interactions":
@@ -107,7 +109,8 @@ def _told(report: Report) -> dict[str, object]:
 
 
 def _format(request: Request) -> Format:
-    kind, _, parameters = request.headers.get("content-type", "").partition(";")
+    # Of a header that is sent twice both count.
+    kind, _, parameters = ",".join(request.headers.getlist("content-type")).partition(";")
     found = MEDIA_TYPES.get(kind.strip().lower())
     if found is None:
         raise ApiError(415, "unsupported_media_type", "send the rows as Content-Type: text/csv or application/x-ndjson")
@@ -116,7 +119,7 @@ def _format(request: Request) -> Format:
 
 
 def _is_gzipped(request: Request) -> bool:
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    encoding = ",".join(request.headers.getlist("content-encoding") or ["identity"]).strip().lower()
     if encoding not in {"identity", "gzip", "x-gzip"}:
         raise ApiError(415, "unsupported_media_type", "the only Content-Encoding that is taken here is gzip")
     return encoding != "identity"

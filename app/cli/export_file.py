@@ -10,6 +10,7 @@ import typer
 
 from app.cli.exits import CommandFailed
 from app.cli.output import JsonOption, counted, print_json, say
+from app.cli.signals import told_to_stop
 from app.cli.stores import opened_store, read_settings
 from app.cli.written_files import finished, format_of
 
@@ -37,9 +38,15 @@ def export_file(
     with opened_store(read_settings()) as store:
         total, header, pages = _chosen(store, items=items, form=form)
         try:
-            with finished(file) as out, counting_bar("Exporting", total=total, unit=unit) as progress:
+            with (
+                told_to_stop() as stop,
+                finished(file) as out,
+                counting_bar("Exporting", total=total, unit=unit) as progress,
+            ):
                 out.write(header)
                 for text, rows in pages:
+                    if stop.is_set():
+                        raise CommandFailed("stopped; no file was written")
                     out.write(text)
                     written += rows
                     progress(written)
@@ -59,7 +66,7 @@ def _chosen(store: Store, *, items: bool, form: str) -> tuple[int, bytes, Iterat
     from app.db import items as records
 
     with store.read() as connection:
-        total = records.count(connection) if items else interactions.count(connection)
+        total = records.count(connection, put=True) if items else interactions.count(connection)
     columns: Sequence[str] = exported.ITEM_HEADER if items else exported.INTERACTION_HEADER
     header = exported.header(columns) if form == "csv" else b""
     if items:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +12,7 @@ import typer
 
 from app.cli.exits import CommandFailed
 from app.cli.output import JsonOption, counted, one_line, print_json, say
+from app.cli.signals import told_to_stop
 from app.cli.stores import opened_store, read_settings
 
 if TYPE_CHECKING:
@@ -24,6 +27,10 @@ class OnError(StrEnum):
 
     ABORT = "abort"
     SKIP = "skip"
+
+
+class _Stopped(Exception):
+    """A signal came."""
 
 
 class From(StrEnum):
@@ -62,7 +69,7 @@ def import_file(
     from app.importing.kinds import INTERACTIONS, ITEMS
     from app.importing.load import ImportReport, load
     from app.importing.presets import PRESETS
-    from app.importing.records import OWN, BadFile
+    from app.importing.records import OWN, BadFile, BadLine
     from app.memory import collect_rarely, return_freed_memory
 
     return_freed_memory()
@@ -73,7 +80,7 @@ def import_file(
     settings = read_settings()
     with opened_store(settings) as store:
         try:
-            with _opened(file, kind, theirs) as source, loading_bars() as bars:
+            with told_to_stop() as stop, _opened(file, kind, theirs) as source, loading_bars() as bars:
                 load(
                     source,
                     store,
@@ -82,9 +89,17 @@ def import_file(
                     spool_folder=settings.spool_dir,
                     clock=now_us,
                     on_progress=bars,
+                    check=partial(_go_on, stop),
                     report=report,
                 )
+        except _Stopped:
+            _tell(file, report, as_json=as_json)
+            some = report.accepted or report.duplicates
+            left = "rows with an event_id can be sent again" if some else "nothing was stored"
+            raise CommandFailed(f"{file.name}: stopped; {left}") from None
         except (BadFile, StoreUnavailable) as error:
+            if as_json and isinstance(error, BadFile):
+                report.errors.append(BadLine(1, error.code, error.reason))
             if as_json or report != ImportReport():
                 _tell(file, report, as_json=as_json)
             if isinstance(error, BadFile):
@@ -97,6 +112,12 @@ def import_file(
     if report.rejected and on_error is OnError.ABORT:
         bad = counted(report.rejected, "bad row")
         raise CommandFailed(f"{file.name}: {bad}, nothing was stored; --on-error skip stores the good ones")
+
+
+def _go_on(stop: threading.Event) -> None:
+    """Raises: _Stopped."""
+    if stop.is_set():
+        raise _Stopped
 
 
 def _opened(file: Path, kind: RowKind[Any, Any], preset: Preset) -> RecordFile | ParquetRecords:

@@ -1,8 +1,11 @@
-"""How a process that is to run until it is told to stop ends while it is still starting."""
+"""How a command ends that is told to stop."""
 
 from __future__ import annotations
 
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
@@ -16,6 +19,25 @@ def end_in_order_on_signals() -> None:
     """
     for number in ENDING:
         signal.signal(number, _end)
+
+
+@contextmanager
+def told_to_stop() -> Iterator[threading.Event]:
+    """Within the block the first SIGTERM or Ctrl-C sets the event, so that a command ends in order; the second one ends
+    the process.
+    """
+    stop = threading.Event()
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, handle) for number in ENDING}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _end(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from app.cli.exits import CommandFailed
 from app.cli.needs import check_device, check_model_dir, make_model_dir
 from app.cli.output import JsonOption, console, counted, print_json, say, table
+from app.cli.signals import told_to_stop
 from app.cli.stores import opened_store, read_settings
 
 if TYPE_CHECKING:
@@ -65,26 +62,11 @@ def train_with_bars(settings: Settings) -> TrainingOutcome:
     make_model_dir(settings)
     from app.training.loop import train_now
 
-    stop = threading.Event()
-    before = {number: signal.signal(number, _once(stop, number)) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with training_bars() as bars:
+        with told_to_stop() as stop, training_bars() as bars:
             return train_now(settings, on_progress=bars, stop=stop)
     except TrainingActive as error:
         raise CommandFailed(f"{error}; wait for it, or cancel it") from error
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _once(stop: threading.Event, number: signal.Signals) -> Callable[[int, FrameType | None], None]:
-    """A handler that asks the training to end in order, so that its row says so; a second signal ends the process."""
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-        signal.signal(number, signal.SIG_DFL)
-
-    return handle
 
 
 def summary_of(outcome: TrainingOutcome) -> str:

@@ -146,9 +146,10 @@ def delete(connection: sa.Connection, item_id: str, *, now_us: int) -> bool:
     return True
 
 
-def count(connection: sa.Connection) -> int:
-    """How many items there are, deleted ones left out."""
-    return connection.scalar(sa.select(sa.func.count()).where(_t.deleted.is_(False))) or 0
+def count(connection: sa.Connection, *, put: bool = False) -> int:
+    """How many items there are, or have been `put`, deleted ones left out."""
+    query = sa.select(sa.func.count()).where(_t.deleted.is_(False))
+    return connection.scalar(query.where(_t.updated_us.is_not(None)) if put else query) or 0
 
 
 def _upsert(connection: sa.Connection, rows: Mapping[str, dict[str, Any]], *, now_us: int) -> int:

@@ -68,6 +68,8 @@ def sqlite_engine(path: Path, *, deadline_seconds: float, driver: ModuleType) ->
         connection.execute(f"PRAGMA synchronous = {'FULL' if wal else 'EXTRA'}")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA journal_size_limit = 67108864")
+        # What was erased is overwritten in the file, whatever the driver was built with.
+        connection.execute("PRAGMA secure_delete = ON")
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:

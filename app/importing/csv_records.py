@@ -13,6 +13,11 @@ from app.importing.records import OVER_LIMIT, BadLine, CellReader, Many, Preset,
 T = TypeVar("T")
 # Stands in for a line too long to keep; no record may hold it, so that the record is refused.
 _TOO_LONG = "\x00\n"
+_REASONS = {
+    "new-line character seen in unquoted field": "a carriage return stands in a cell; lines end in LF or CRLF",
+    "expected after": "something stands between a closing quote and the next comma",
+    "field larger than field limit": "a cell is over 131,072 characters",
+}
 # No row of ours has as many.
 _MOST_COLUMNS = 64
 
@@ -44,7 +49,7 @@ def csv_records(
         except StopIteration:
             return
         except csv.Error as error:
-            yield BadLine(rows.first, "csv_invalid", f"the row cannot be read as CSV: {error}")
+            yield BadLine(rows.first, "csv_invalid", f"the row cannot be read as CSV: {_reason(error)}")
             continue
         if cells:
             yield _csv_record(rows, cells, header, readers)
@@ -72,7 +77,7 @@ def _header(
     try:
         given = [name.strip() for name in next(reader, [])]
     except csv.Error as error:
-        raise BadHeader(f"line 1: the header cannot be read as CSV: {error}") from error
+        raise BadHeader(f"line 1: the header cannot be read as CSV: {_reason(error)}") from error
     if not given:
         raise BadHeader("line 1: there is no header row; CSV names its columns first")
     if given == [_TOO_LONG.strip("\n")]:
@@ -82,12 +87,18 @@ def _header(
         shown = ascii(unknown[0][:64])
         raise BadHeader(f"line 1: the column {shown} is not known; columns are {', '.join(columns)}")
     kept = [name for name in header if name is not None]
-    if len(set(kept)) != len(kept):
-        raise BadHeader("line 1: a column is named twice")
+    if twice := sorted({name for name in kept if kept.count(name) > 1}):
+        raise BadHeader(f"line 1: two columns stand for {twice[0]}")
     if missing := [name for name in required if name not in kept]:
         theirs = next((other for other, ours in preset.names.items() if ours == missing[0]), missing[0])
         raise BadHeader(f"line 1: the column {theirs} is missing")
     return header
+
+
+def _reason(error: csv.Error) -> str:
+    """What is wrong, in our words where the library's speak of Python."""
+    said = str(error)
+    return next((ours for theirs, ours in _REASONS.items() if theirs in said), said)
 
 
 def _csv_record(

@@ -33,7 +33,7 @@ def format_of(path: Path) -> Format:
         return _FORMATS[suffixes[-1]]
     except (KeyError, IndexError):
         known = ", ".join(_FORMATS)
-        raise BadFile(path.name, f"the name ends in none of {known}, with or without .gz") from None
+        raise BadFile(path.name, f"the name ends in none of {known} (.gz may follow) and .parquet") from None
 
 
 class _TooLarge(Exception):
@@ -91,6 +91,11 @@ class RecordFile:
             stream = path.open("rb")
         except OSError as error:
             raise BadFile(str(path), error.strerror or type(error).__name__) from error
+        if not stream.seekable():
+            stream.close()
+            raise BadFile(
+                path.name, "it is a pipe, and all is read before any of it is stored: write it to a file first"
+            )
         gzipped = path.suffix.lower() == ".gz"
         return cls(stream, path.name, format=found, gzipped=gzipped, columns=columns, required=required, preset=preset)
 
@@ -117,8 +122,11 @@ class RecordFile:
         Raises: BadFile for what cannot be read on, or a wrong header.
         """
         try:
-            if self._gzipped and self._peek(2) not in (_GZIP, b""):
+            begins = self._peek(2)
+            if self._gzipped and begins not in (_GZIP, b""):
                 raise BadFile(self._name, "it is not a gzip file")
+            if begins == _GZIP and not self._gzipped:
+                raise BadFile(self._name, "it is a gzip file, which its name (or Content-Encoding) does not say")
             lines = Lines(blocks(self._reader()))
             if self._format == "csv":
                 yield from csv_records(lines, self._columns, self._required, self._preset, many)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 MAX_LINE_BYTES = 1024 * 1024
 BLOCK_BYTES = 512 * 1024
 _BOM = b"\xef\xbb\xbf"
+_TELLING_BYTES = 4
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -94,9 +95,9 @@ def blocks(read: Callable[[int], bytes]) -> Iterator[Block]:
     Raises: WrongEncoding for UTF-16; what `read` raises.
     """
     rest = read(BLOCK_BYTES)
-    while len(rest) < len(_BOM) and (more := read(BLOCK_BYTES)):
+    while len(rest) < _TELLING_BYTES and (more := read(BLOCK_BYTES)):
         rest += more
-    if rest.startswith(_UTF_16):
+    if rest.startswith(_UTF_16) or _is_unmarked_utf_16(rest[:4]):
         raise WrongEncoding("the text is UTF-16; save it as UTF-8")
     rest = rest.removeprefix(_BOM)
     number = 1
@@ -115,6 +116,11 @@ def blocks(read: Callable[[int], bytes]) -> Iterator[Block]:
             break
     if rest:
         yield from _checked(number, rest)
+
+
+def _is_unmarked_utf_16(four: bytes) -> bool:
+    """Whether each of two characters has one byte that is NUL, on the same side."""
+    return [byte == 0 for byte in four] in ([True, False] * 2, [False, True] * 2)
 
 
 def _after_this_line(read: Callable[[int], bytes]) -> bytes:

@@ -35,7 +35,7 @@ def ndjson_records(lines: Lines, preset: Preset, many: Callable[[Many], T | None
 def _json_record(number: int, line: bytes, preset: Preset) -> Record | BadLine:
     code = "json_invalid"
     try:
-        fields = json.loads(line.decode("utf-8"), object_pairs_hook=_unique)
+        fields = json.loads(line.rstrip(b"\r\n").decode("utf-8"), object_pairs_hook=_unique)
         if isinstance(fields, dict):
             return Record(number, _renamed(fields, preset) if preset.names else fields)
         detail = "the line is JSON, but not an object"

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -67,12 +69,15 @@ def test_records_of_items_are_put_and_shown_at_once(service: Running) -> None:
         (CSV, b"user,item\na,b\n", 422, "csv_header"),
         (CSV, b"", 422, "csv_header"),
         (CSV, "user_id,item_id\na,b\n".encode("utf-16"), 422, "file_unreadable"),
+        (NDJSON, '{"user_id":"a","item_id":"b"}\n'.encode("utf-16-le"), 422, "file_unreadable"),
+        (NDJSON, '{"user_id":"a","item_id":"b"}\n'.encode("utf-16-be"), 422, "file_unreadable"),
+        (NDJSON, gzip.compress(b'{"user_id":"a","item_id":"b"}\n'), 422, "file_unreadable"),
         (NDJSON | {"Content-Encoding": "gzip"}, gzip.compress(b"{}\n" * 1000)[:-9], 422, "file_unreadable"),
         (NDJSON | {"Content-Encoding": "gzip"}, b"{}", 422, "file_unreadable"),
         (NDJSON | {"Content-Encoding": "gzip"}, gzip.compress(b" " * 100_000), 413, "body_too_large"),
         (NDJSON, b" " * 100_000, 413, "body_too_large"),
     ],
-    ids=["header", "nothing", "utf-16", "cut off", "no gzip", "bomb", "large"],
+    ids=["header", "nothing", "utf-16", "utf-16-le", "utf-16-be", "gzip unsaid", "cut off", "no gzip", "bomb", "large"],
 )
 def test_what_cannot_be_read_is_refused_in_words(
     start: StartService, headers: dict[str, str], content: bytes, status: int, code: str
@@ -109,7 +114,28 @@ def test_more_uploads_than_there_is_room_for_come_back_later(service: Running) -
     service.state.uploads = BulkUploads(service.state.settings, most_at_once=0)
     refused = service.client.post("/interactions/bulk", content=b"{}", headers=NDJSON)
     assert (refused.status_code, refused.json()["code"]) == (503, "store_unavailable")
+    assert "too much waits" in refused.json()["detail"]
     assert refused.headers["retry-after"] == "1"
+
+
+def test_one_who_sends_a_little_now_and_then_does_not_keep_a_place(service: Running) -> None:
+    def slowly() -> Iterator[bytes]:
+        for _ in range(20):
+            yield b" "
+            time.sleep(0.05)
+
+    service.state.uploads = BulkUploads(service.state.settings, most_at_once=1, first_seconds=0.2)
+    late = service.client.post("/interactions/bulk", content=slowly(), headers=NDJSON)
+    assert (late.status_code, late.json()["code"]) == (408, "request_timeout")
+    rows = lines([{"user_id": "a", "item_id": "b"}])
+    assert service.client.post("/interactions/bulk", content=rows, headers=NDJSON).status_code == 201
+
+
+def test_headers_that_are_sent_twice_both_count(shared: Running) -> None:
+    twice = [("Content-Type", "application/x-ndjson"), ("Content-Encoding", "gzip"), ("Content-Encoding", "gzip")]
+    assert shared.client.post("/interactions/bulk", content=b"x", headers=twice).status_code == 415
+    twice = [("Content-Type", "application/x-ndjson"), ("Content-Type", "text/csv")]
+    assert shared.client.post("/interactions/bulk", content=b"x", headers=twice).status_code == 415
 
 
 def test_a_folder_that_cannot_be_written_is_a_store_that_is_away(start: StartService, tmp_path: Any) -> None:

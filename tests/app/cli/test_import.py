@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -73,7 +74,9 @@ def test_of_a_file_that_breaks_off_nothing_is_stored(tmp_path: Path) -> None:
         done = likewise.run("import", "--on-error", on_error, "a.csv.gz")
         assert done.returncode == 1
         assert done.stderr.endswith("likewise: a.csv.gz: the compressed file ends in the middle; nothing was stored\n")
-    assert json.loads(likewise.run("import", "--on-error", "skip", "--json", "a.csv.gz").stdout)["accepted"] == 0
+    told = json.loads(likewise.run("import", "--on-error", "skip", "--json", "a.csv.gz").stdout)
+    error = {"line": 1, "code": "file_unreadable", "detail": "the compressed file ends in the middle"}
+    assert (told["accepted"], told["errors"][-1]) == (0, error)
     (tmp_path / "a.csv.gz").write_bytes(packed)
     assert likewise.run("import", "--on-error", "skip", "a.csv.gz").stdout.startswith("15,000 stored")
 
@@ -86,6 +89,21 @@ def test_each_bad_row_is_one_line_wherever_the_output_goes(tmp_path: Path) -> No
     told = [line for line in done.stderr.splitlines() if line.startswith("a.ndjson:")]
     assert [line.split(": ")[1] for line in told] == ["x" * 64 + "…", r"a\nb", r"\x1b[2J"]
     assert all(line.endswith("recommendation_id, context") for line in told)
+
+
+def test_an_import_that_is_told_to_stop_says_what_is_stored(tmp_path: Path) -> None:
+    likewise = CommandLine(tmp_path)
+    with (tmp_path / "a.csv").open("w") as out:
+        out.write("user_id,item_id\n")
+        out.writelines(f"u{n},i{n % 97}\n" for n in range(1_500_000))
+    with likewise.running("import", "a.csv") as process:
+        give_up = time.monotonic() + 30
+        while not (tmp_path / "data" / "likewise.db").exists():
+            assert time.monotonic() < give_up
+            time.sleep(0.02)
+        time.sleep(1)  # it is among the rows now, for some seconds more
+        assert process.stop() == 1
+    assert process.log().splitlines()[-1] == "likewise: a.csv: stopped; nothing was stored"
 
 
 def test_a_store_that_is_locked_ends_the_import_with_what_it_came_to(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -38,6 +39,17 @@ def test_rows_id_and_key_are_gone_and_the_key_is_never_given_again(store: Store)
         assert count(connection) == 1
     store_rows(store, [row("ann"), row("cid")])
     assert not {key_of(store, "ann"), key_of(store, "cid")} & keys
+
+
+def test_nothing_of_a_person_is_left_in_the_file(sqlite_store: Store) -> None:
+    rows = [row("a-person-erased", f"i{n}", event_id=f"their-event-{n}") for n in range(50)]
+    store_rows(sqlite_store, [*rows, row("b")])
+    with sqlite_store.write() as connection:
+        erase(connection, "a-person-erased", now_us=9)
+    file = Path(sqlite_store.engine.url.database or "")
+    sqlite_store.dispose()  # the last connection's end writes the journal back
+    found = file.read_bytes()
+    assert (b"a-person-erased" in found, b"their-event-" in found, b"b" in found) == (False, False, True)
 
 
 def test_the_feed_tells_of_it_once(store: Store) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -113,13 +114,30 @@ def test_a_row_over_several_lines_names_them_all(tmp_path: Path) -> None:
     [
         (b"", "no header row"),
         (b"user,value\n", "'user' is not known"),
-        (b"user_id,user_id\n", "named twice"),
+        (b"user_id,user_id\n", "two columns stand for user_id"),
         (b'"user_id\n', "header"),
+        (b"user_id,value\rann,1\r", "carriage return"),
+        (b'"user_id"x,value\n', "after a closing quote|between a closing quote"),
     ],
 )
 def test_a_wrong_header_refuses_the_file(tmp_path: Path, header: bytes, said: str) -> None:
     with pytest.raises(BadFile, match=f"^a.csv: line 1: .*{said}"):
         read(written(tmp_path, "a.csv", header))
+
+
+def test_json_that_breaks_off_is_told_where(tmp_path: Path) -> None:
+    (bad,) = read(written(tmp_path, "a.ndjson", b'{"user_id"\n'))
+    assert isinstance(bad, BadLine)
+    assert (bad.line, "column 11" in bad.detail) == (1, True)
+
+
+def test_a_pipe_is_refused_in_words(tmp_path: Path) -> None:
+    pipe = tmp_path / "a.csv"
+    os.mkfifo(pipe)
+    writing = os.open(pipe, os.O_RDWR)  # so that nobody waits for the other end
+    with pytest.raises(BadFile, match="it is a pipe"):
+        read(pipe)
+    os.close(writing)
 
 
 @pytest.mark.parametrize("name", ["a.txt", "csv", "a.gz", "a.csv.zip"])

@@ -240,7 +240,7 @@ def test_a_missing_column_is_called_by_their_name(
 
 
 def test_two_columns_that_mean_the_same_refuse_the_file(sqlite_store: Store, tmp_path: Path) -> None:
-    with pytest.raises(BadFile, match="a column is named twice"):
+    with pytest.raises(BadFile, match="two columns stand for user_id"):
         loaded(sqlite_store, tmp_path, "user_id,UserId,item_id\n1,2,3\n", "gorse")
 
 
