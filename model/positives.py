@@ -19,6 +19,8 @@ REPEAT_US = 60_000_000
 EventWeights = Mapping[str, float | Literal["hide"]]
 NO_CAPS: Mapping[str, float] = {}
 CAPPED_AT = 0.99
+# Beyond so many numbers, pairs are numbered closely: there may be as many again for each type.
+_MOST_NUMBERS = 2**43
 # Of fewer values the 99th percentile is no more than one of the largest.
 FEWEST_CAPPED = 1_000
 
@@ -145,18 +147,27 @@ def _repeated(
     times_us: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
     """Whether each event follows one of the same user, item and type by less than REPEAT_US."""
-    order = np.lexsort((-values, times_us, event_codes, items, users))
-    same = np.ones(max(len(order) - 1, 0), dtype=np.bool_)
-    for column in (users, items, event_codes):
-        same &= np.diff(column[order].astype(np.int64)) == 0
+    if not len(users):
+        return np.zeros(0, dtype=np.bool_)
+    kinds = _pair_numbers(users, items) * (int(event_codes.max()) + 1) + event_codes
+    # Events of a training lie in the order of their times; sorting by all three at once takes twenty times as long.
+    order = np.argsort(kinds, kind="stable")
+    same, passed = np.diff(kinds[order]) == 0, np.diff(times_us[order])
+    first_is_less = values[order[:-1]] < values[order[1:]]
+    if (same & ((passed < 0) | ((passed == 0) & first_is_less))).any():
+        order = np.lexsort((-values, times_us, kinds))
+        same, passed = np.diff(kinds[order]) == 0, np.diff(times_us[order])
     repeated = np.zeros(len(order), dtype=np.bool_)
-    repeated[order[1:]] = same & (np.diff(times_us[order]) < REPEAT_US)
+    repeated[order[1:]] = same & (passed < REPEAT_US)
     return repeated
 
 
 def _pair_numbers(users: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.int64]:
     """One number for each pair of a user and an item, shape (N,)."""
-    user_rows = np.unique(users, return_inverse=True)[1]
-    item_keys, item_rows = np.unique(items, return_inverse=True)
-    numbers: NDArray[np.int64] = user_rows * max(len(item_keys), 1) + item_rows
-    return numbers
+    width = int(items.max()) + 1
+    if width * (int(users.max()) + 1) <= _MOST_NUMBERS:
+        numbers: NDArray[np.int64] = users * width + items
+        return numbers
+    users, items = (np.unique(keys, return_inverse=True)[1] for keys in (users, items))
+    closely: NDArray[np.int64] = np.unique(users * (int(items.max()) + 1) + items, return_inverse=True)[1]
+    return closely

@@ -36,7 +36,7 @@ class ManyKeys:
         """Look all up anew."""
         self._named: dict[str, int] = {}
         # Hashes, which ascend, other hashes and keys.
-        self._nameless = np.empty((3, 0), dtype=np.int64)
+        self._nameless = [np.empty(0, dtype=np.int64) for _ in range(3)]
 
     def list_of(self, connection: sa.Connection, ids: Collection[str], *, created_us: int) -> list[int]:
         """The key of each, made for those that have none; all are kept, so forget them if the transaction is undone.
@@ -69,10 +69,15 @@ class ManyKeys:
         """Keep the named ones without their names."""
         names = self._named
         keys = np.fromiter(names.values(), dtype=np.int64, count=len(names))
-        nameless = np.array([_hashed(names), _hashed(map(_OTHER.__add__, names)), keys])
-        if self._nameless.shape[1] + len(names) <= self._most_in_all:
-            nameless = np.concatenate([self._nameless, nameless], axis=1)
-        self._nameless = nameless[:, np.argsort(nameless[0], kind="stable")]
+        new = np.array([_hashed(names), _hashed(map(_OTHER.__add__, names)), keys])
+        new = new[:, np.argsort(new[0])]
+        if len(self._nameless[0]) + len(names) > self._most_in_all:
+            self._nameless = list(new)
+        else:
+            places = np.searchsorted(self._nameless[0], new[0])
+            for column, more in enumerate(new):
+                # One after the other: a million keys are eight megabytes a column.
+                self._nameless[column] = np.insert(self._nameless[column], places, more)
         self._named = {}
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -97,9 +99,13 @@ def one_by_one(events):
     return sorted(spoken)
 
 
-@given(st.lists(EVENTS, max_size=12), st.randoms(use_true_random=False))
-def test_it_is_the_rule_as_it_is_told_in_whatever_order_events_come(events, random):
-    random.shuffle(events)
+@given(st.lists(EVENTS, max_size=12), st.sampled_from([1, 2**40]), st.sampled_from(["given", "times", "shuffled"]))
+def test_it_is_the_rule_as_it_is_told_in_whatever_order_events_come(events, key, order):
+    events = [(user * key, item * key, *rest) for user, item, *rest in events]
+    if order == "times":
+        events.sort(key=lambda event: (event[0], event[3]))
+    elif order == "shuffled":
+        random.Random(len(events)).shuffle(events)
 
     found = said(events)
 
