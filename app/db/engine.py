@@ -20,6 +20,7 @@ from app.db.errors import (
     StoreBusy,
     StoreConflict,
     StoreFull,
+    StoreLocked,
     StoreUnavailable,
     StoreUnusable,
     of_file,
@@ -36,6 +37,7 @@ __all__ = [
     "StoreBusy",
     "StoreConflict",
     "StoreFull",
+    "StoreLocked",
     "StoreUnavailable",
     "StoreUnusable",
     "open_store",
@@ -82,13 +84,17 @@ class Store:
             yield connection
 
     @contextmanager
-    def write(self, *, own_keys: bool = False) -> Iterator[sa.Connection]:
+    def write(self, *, own_keys: bool = False, lock_seconds: float | None = None) -> Iterator[sa.Connection]:
         """A transaction that is committed, durably, when the block ends well, and rolled back when it raises.
 
         `own_keys`: all keys that are written were read or made in this transaction. SQLite, which lets nobody else
-        write meanwhile, need not check each of them.
+        write meanwhile, need not check each of them. `lock_seconds`: how long to wait for what others have written on
+        PostgreSQL, if less than for the store; then StoreLocked.
         """
-        with self._transaction({"sqlite_begin": "BEGIN IMMEDIATE", "sqlite_unchecked": own_keys}) as connection:
+        options: dict[str, Any] = {"sqlite_begin": "BEGIN IMMEDIATE", "sqlite_unchecked": own_keys}
+        if lock_seconds is not None:
+            options["postgres_begin"] = f"BEGIN; SET LOCAL lock_timeout = {round(lock_seconds * 1000)}"
+        with self._transaction(options) as connection:
             yield connection
             connection.commit()
 

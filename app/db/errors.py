@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +31,10 @@ class StoreBusy(StoreUnavailable):
 
 class StoreConflict(StoreUnavailable):
     """The database undid the transaction in favour of another one; the same again is likely to succeed."""
+
+
+class StoreLocked(StoreUnavailable):
+    """Another transaction holds what is written here, for longer than this one was to wait; nothing was stored."""
 
 
 class StoreFull(StoreUnavailable):
@@ -65,9 +70,13 @@ _FILES_FULL = {errno.ENOSPC, errno.EDQUOT}
 _FILES_AWAY = {errno.EIO, errno.EINTR, errno.EAGAIN, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT}
 _FILES_AWAY |= {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
-_POSTGRES_FULL = "53100"
 _POSTGRES_NO_SCHEMA = {"42P01", "42703", "3F000"}
-_POSTGRES_CONFLICT = {"40001", "40P01"}
+_POSTGRES_STATES: Mapping[str | None, tuple[type[StoreUnavailable], str]] = {
+    "53100": (StoreFull, "no space is left for the store"),
+    "40001": (StoreConflict, "another transaction went first"),
+    "40P01": (StoreConflict, "another transaction went first"),
+    "55P03": (StoreLocked, "another transaction has not ended"),
+}
 # A standby took the address over, or the server was set read-only: not an OperationalError in the driver.
 _POSTGRES_READ_ONLY = "25006"
 
@@ -139,10 +148,9 @@ def _from_sqlite(error: sa.exc.DBAPIError, code: int, reason: str, place: str) -
 
 
 def _from_postgres(error: sa.exc.DBAPIError, state: str | None, reason: str, place: str) -> Exception:
-    if state == _POSTGRES_FULL:
-        return StoreFull(f"no space is left for the store: {reason}")
-    if state in _POSTGRES_CONFLICT:
-        return StoreConflict(f"another transaction went first: {reason}")
+    if state in _POSTGRES_STATES:
+        known, what = _POSTGRES_STATES[state]
+        return known(f"{what}: {reason}")
     if state in _POSTGRES_NO_SCHEMA:
         return _outdated(reason)
     if advice := _advice(state, str(error.orig)):

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 import structlog
 
 from app.db import tables
-from app.db.engine import SchemaOutdated, Store, StoreBusy, StoreConflict, StoreUnavailable
+from app.db.engine import SchemaOutdated, Store, StoreBusy, StoreConflict, StoreLocked, StoreUnavailable
 from app.db.interactions import Appended, NewInteraction, append_many
 from app.db.known_keys import KnownKeys
 
@@ -23,6 +23,11 @@ _log = structlog.get_logger(__name__)
 # Rows of one shared transaction: beyond this a commit takes longer than those who wait for it should.
 _GROUP_ROWS = 10_000
 _CONFLICT_ATTEMPTS = 3
+# A large upload holds its event ids until it is committed, and who sends one of them again waits for that. Those who
+# share a transaction wait no longer than this for one of them, and that one, alone, then a little longer.
+_SHARED_LOCK_SECONDS = 0.5
+_OWN_LOCK_SECONDS = 2.0
+_NEXT_LOCK_SECONDS = 0.1
 
 
 class Outcome(Protocol):
@@ -146,23 +151,28 @@ class InteractionWriter:
         if not live:
             return
         try:
-            self._commit(live)
+            self._commit(live, lock_seconds=_SHARED_LOCK_SECONDS)
+        except StoreLocked:
+            self._store_each(live)
         except (StoreUnavailable, SchemaOutdated) as error:
             _fail(live, error)
         except Exception:  # one of them upset the database: each gets a turn of its own
-            for submission in live:
-                self._store_alone(submission)
+            self._store_each(live)
 
-    def _store_alone(self, submission: _Submission) -> None:
-        try:
-            self._commit([submission])
-        except Exception as error:
-            # Whoever waits is told the whole of it; here only that it was.
-            _log.warning("submission_failed", rows=len(submission.rows), error=type(error).__name__)
-            _fail([submission], error)
+    def _store_each(self, submissions: list[_Submission]) -> None:
+        lock_seconds = _OWN_LOCK_SECONDS
+        for submission in submissions:
+            try:
+                self._commit([submission], lock_seconds=lock_seconds)
+            except Exception as error:
+                # Whoever waits is told the whole of it; here only that it was.
+                _log.warning("submission_failed", rows=len(submission.rows), error=type(error).__name__)
+                _fail([submission], error)
+                if isinstance(error, StoreLocked):
+                    lock_seconds = _NEXT_LOCK_SECONDS
 
-    def _commit(self, submissions: list[_Submission]) -> None:
-        outcomes = self._append(submissions)
+    def _commit(self, submissions: list[_Submission], *, lock_seconds: float) -> None:
+        outcomes = self._append(submissions, lock_seconds)
         together = _together(outcomes)
         # Only now: what a transaction that fails has made is not there.
         self._users.keep({user_id: key for key, user_id in together.user_ids.items()})
@@ -174,11 +184,11 @@ class InteractionWriter:
         for submission, outcome in zip(submissions, outcomes, strict=True):
             submission.future.set_result(outcome)
 
-    def _append(self, submissions: list[_Submission]) -> list[Appended]:
+    def _append(self, submissions: list[_Submission], lock_seconds: float) -> list[Appended]:
         batches = [(submission.rows, submission.received_us) for submission in submissions]
         for attempt in range(1, _CONFLICT_ATTEMPTS + 1):
             try:
-                with self._store.write() as connection:
+                with self._store.write(lock_seconds=lock_seconds) as connection:
                     return append_many(connection, batches, users=self._users, items=self._items)
             except (StoreConflict, sa.exc.IntegrityError):
                 # Another transaction went first, or a user whose key was kept has been erased.

@@ -4,16 +4,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from app.db import tables
-from app.db.engine import Store, StoreBusy, StoreConflict, StoreUnavailable, open_store
+from app.db.engine import Store, StoreBusy, StoreConflict, StoreLocked, StoreUnavailable, open_store
 from app.db.interactions import Appended
 from app.db.migrate import upgrade
 from app.db.writer import InteractionWriter
-from tests.app.db.rows import row, store_rows
+from tests.app.db.rows import held_open, row, store_rows
 
 # A lone surrogate cannot be encoded: no driver takes it, whichever database is behind.
 POISON = row("\ud800")
@@ -203,8 +204,8 @@ class Quarrelsome(Store):
         self.conflicts = conflicts
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
-        with super().write() as connection:
+    def write(self, **options: Any) -> Iterator[sa.Connection]:
+        with super().write(**options) as connection:
             yield connection
             if self.conflicts:
                 self.conflicts -= 1
@@ -240,6 +241,21 @@ def test_connections_that_the_server_ended_cost_at_most_the_upload_under_way(pos
         other.dispose()
         writer.submit([row("b")], received_us=1).result(10)
     assert user_ids(postgres_store) == ["a", "b"]
+
+
+@pytest.mark.postgres
+def test_one_whose_event_a_long_upload_holds_does_not_keep_the_others_waiting(postgres_store: Store) -> None:
+    store_rows(postgres_store, [row("known")])
+    with running(postgres_store) as writer:
+        with held_open(postgres_store, row("known", event_id="1"), row("known", event_id="2")):
+            late = [writer.submit([row("known", event_id=one)], received_us=1) for one in ("1", "2")]
+            others = [writer.submit([row(f"other {n}")], received_us=1) for n in range(20)]
+            assert [one.result(10).accepted for one in others] == [1] * 20
+            for one in late:
+                with pytest.raises(StoreLocked):
+                    one.result(10)
+        again = writer.submit([row("known", event_id="1")], received_us=1).result(10)
+        assert (again.accepted, again.duplicates) == (0, 1)
 
 
 @pytest.mark.postgres

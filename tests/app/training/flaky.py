@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -28,9 +29,9 @@ class FlakyStore(Store):
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
+    def write(self, **options: Any) -> Iterator[sa.Connection]:
         self._answer()
-        with super().write() as connection:
+        with super().write(**options) as connection:
             yield connection
         if self.lose_answers:
             self.lose_answers -= 1
