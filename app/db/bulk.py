@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
+from operator import lt
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ _STAGED_ROWS = 250_000
 _ROWS_AT_ONCE = 10_000
 _WORTH_SORTING = 20_000
 _ROWS_OF_A_STATEMENT = 100
+# Where so many event ids are beyond the one before, they were made in the order of time.
+_IN_ORDER = 0.9
 
 _NEEDED = ("user_key", "item_key", "event_type", "value", "occurred_us", "received_us")
 _OPTIONAL = {"event_id": "event_ids", "recommendation_id": "recommendation_ids", "context": "contexts"}
@@ -94,8 +97,9 @@ class BulkAppend:
 class _Staged:
     """Rows on their way into SQLite, some forty bytes each.
 
-    Many are inserted in the order of their users. Of the indexes that by user is the one whose entries lie all over the
-    file, and each of its pages then changes once for many rows.
+    Many are inserted in the order of their event ids, or of their users where there are none or they come in order.
+    That is of the indexes the largest one whose entries lie all over the file, and each of its pages then changes once
+    for many rows.
     """
 
     def __init__(self) -> None:
@@ -120,11 +124,20 @@ class _Staged:
                 self._texts[name] += [""] * len(new)
         self._types += new.event_types
 
+    def _order(self, users_N: NDArray[np.int64]) -> NDArray[np.int64]:
+        """In which order the rows are inserted."""
+        event_ids = self._texts.get("event_id")
+        if len(users_N) < _WORTH_SORTING:
+            return np.arange(len(users_N))
+        if event_ids is None or sum(map(lt, event_ids, event_ids[1:])) > _IN_ORDER * len(event_ids):
+            return np.argsort(users_N, kind="stable")
+        return np.array(sorted(range(len(event_ids)), key=event_ids.__getitem__))
+
     def insert(self, connection: sa.Connection, *, received_us: int) -> int:
         """All of them; how many were new."""
         users_N, items_N, times_N = np.concatenate(self._numbers, axis=1)
         values_N = np.concatenate(self._values)
-        order = np.argsort(users_N, kind="stable") if len(users_N) >= _WORTH_SORTING else np.arange(len(users_N))
+        order = self._order(users_N)
         # A column of which no row has anything is left out, and no None is handed over: the driver takes five times as
         # long for one as for a text.
         names = [*_NEEDED, *self._texts]

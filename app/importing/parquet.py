@@ -44,6 +44,8 @@ class ParquetRecords:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        # Arrow's own allocator keeps what it frees.
+        pa.set_memory_pool(pa.system_memory_pool())
         self._name = path.name
         self._preset = preset
         self._failures = (pa.ArrowException, OSError, ValueError, NotImplementedError)
@@ -72,14 +74,18 @@ class ParquetRecords:
 
     def parts(self, many: Callable[[Many], T | None]) -> Iterator[T | Record | BadLine]:
         """The records, or what `many` makes of a lot of them. Raises: BadFile for what cannot be read on."""
+        import pyarrow as pa
+
         try:
-            for batch in self._file.iter_batches(batch_size=ROWS_AT_ONCE, columns=list(self._names)):
+            # One thread: each keeps some memory of its own.
+            for batch in self._file.iter_batches(batch_size=ROWS_AT_ONCE, columns=list(self._names), use_threads=False):
                 fields = self._fields(batch)
                 if (found := many(Columns(fields, self._microseconds))) is None:
                     yield from self._records(fields)
                 else:
                     self.position += batch.num_rows
                     yield found
+            pa.default_memory_pool().release_unused()
         except self._failures as error:
             raise BadFile(self._name, f"a row from {self.position + 1} on cannot be read") from error
 
