@@ -19,7 +19,7 @@ from app.db.new_interactions import NewInteractions
 from app.db.statements import copy_now, is_postgres
 
 # What SQLite keeps of the file in memory while much is written.
-_CACHE_KIB = 64 * 1024
+_CACHE_KIB = 32 * 1024
 _USUAL_CACHE_KIB = 2_000
 _STAGED_ROWS = 250_000
 _ROWS_AT_ONCE = 10_000

@@ -52,8 +52,9 @@ class ParquetRecords:
         try:
             size = path.stat().st_size
             texts = [field.name for field in pq.read_schema(path) if _is_text(field.type)]
-            # As they are stored, where a text stands once however many rows have it.
-            self._file: pq.ParquetFile = pq.ParquetFile(path, read_dictionary=texts)
+            # Texts as they are stored, where each stands once however many rows have it. What is read ahead would be
+            # kept to the end of the file.
+            self._file: pq.ParquetFile = pq.ParquetFile(path, read_dictionary=texts, pre_buffer=False)
         except self._failures as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not a Parquet file"
             raise BadFile(self._name, reason) from error
