@@ -7,7 +7,7 @@ and the next snapshot in one REPEATABLE READ transaction makes each row belong t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -65,31 +65,40 @@ class _Changes:
     expired_us: int | None = None
     keys: bool = False
     pointer: bool = False
+    last_id: int = 0
 
 
-def read_feed(store: Store, since: Watermark, *, most_rows: int | None = None) -> FeedBatch:
+def read_feed(
+    store: Store, since: Watermark, *, most_rows: int | None = None, look_for_foreign: bool = True
+) -> FeedBatch:
     """Everything committed that `since` has not seen.
 
     Args:
+        look_for_foreign: also for rows of a dump that was put into tables that were there. That passes over all rows of
+            an upload that is not committed, so who reads often does it now and then.
         most_rows: read about so many rows at most. Until the last of them is read nothing else that changed is told but
             erasures, so that no change comes before a row that it is about.
     Raises: StoreUnavailable, SchemaOutdated.
     """
     with store.read(repeatable=True) as connection:
-        now = current_watermark(connection)
-        if not holds_foreign(connection, now):
+        now = current_watermark(connection, since=since)
+        if not ((look_for_foreign or since == START) and holds_foreign(connection, now)):
             if is_ahead(since, now):
                 return _reset()
             part = None if most_rows is None else next_part(connection, since, now, most_rows=most_rows)
-            return _read(connection, since, now) if part is None else _read_part(connection, since, part)
+            return _read(connection, since, now) if part is None else _read_part(connection, since, part, now)
     adopt_restored(store)
     return read_feed(store, START, most_rows=most_rows) if since == START else _reset()
 
 
 def _read(connection: sa.Connection, since: Watermark, watermark: Watermark) -> FeedBatch:
-    changed = _read_changes(connection, since)
+    changed = _read_changes(connection, since, watermark)
     read = since if since.part is None else since.part.target
-    rows = columns_where(connection, uncovered(tables.interactions, read, last_id=read.last_id))
+    new = uncovered(tables.interactions, read, last_id=read.last_id, now=watermark.postgres)
+    rows = columns_where(connection, new)
+    if watermark.postgres is not None:
+        ids = (watermark.last_id, 0 if since.part is None else since.part.last, *rows.id[-1:].tolist())
+        watermark = replace(watermark, last_id=max(ids), last_change_id=max(watermark.last_change_id, changed.last_id))
     if changed.user_keys:
         rows = rows.take(np.flatnonzero(~np.isin(rows.user_key, list(changed.user_keys))))
     deleted: dict[int, list[StoredInteraction]] = {key: [] for key in sorted(changed.user_keys)}
@@ -113,7 +122,7 @@ def _read(connection: sa.Connection, since: Watermark, watermark: Watermark) -> 
     )
 
 
-def _read_part(connection: sa.Connection, since: Watermark, part: NextPart) -> FeedBatch:
+def _read_part(connection: sa.Connection, since: Watermark, part: NextPart, now: Watermark) -> FeedBatch:
     rows = columns_where(connection, part.condition)
     begins = since == START
     return FeedBatch(
@@ -124,13 +133,13 @@ def _read_part(connection: sa.Connection, since: Watermark, part: NextPart) -> F
         item_ids=items.ids_of(connection, np.unique(rows.item_key).tolist()),
         keys_changed=begins,
         watermark=part.watermark,
-        erased=frozenset(_read_changes(connection, since).erased),
+        erased=frozenset(_read_changes(connection, since, now).erased),
         pointer_moved=begins,
         more=True,
     )
 
 
-def _read_changes(connection: sa.Connection, since: Watermark) -> _Changes:
+def _read_changes(connection: sa.Connection, since: Watermark, now: Watermark) -> _Changes:
     found = _Changes()
     if since == START:
         # Whoever has read nothing has nothing to correct.
@@ -138,8 +147,11 @@ def _read_changes(connection: sa.Connection, since: Watermark) -> _Changes:
     if since.part is not None and since.postgres is None:
         since = since.part.target  # all that it has read it has read since then
     t = tables.changes.c
-    query = sa.select(t.kind, t.key).where(uncovered(tables.changes, since, last_id=since.last_change_id)).distinct()
-    for kind, key in connection.execute(query):
+    new = uncovered(tables.changes, since, last_id=since.last_change_id, now=now.postgres)
+    for kind, key, last_id in connection.execute(
+        sa.select(t.kind, t.key, sa.func.max(t.id)).where(new).group_by(t.kind, t.key)
+    ):
+        found.last_id = max(found.last_id, last_id)
         if kind == "item":
             found.many_items |= key == MANY
             found.item_keys.add(key)

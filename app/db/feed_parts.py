@@ -57,14 +57,14 @@ def _of_postgres(connection: sa.Connection, since: Watermark, now: Watermark, *,
     condition = (
         (_t.id > part.upto)
         & (_t.id <= upto)
-        & uncovered(tables.interactions, base, last_id=base.last_id, xact=xact)
+        & uncovered(tables.interactions, base, last_id=base.last_id, now=target.postgres, xact=xact)
         & covered(tables.interactions, target, last_id=target.last_id, xact=xact)
     )
     return NextPart(condition, replace(since, copy=now.copy, part=replace(part, upto=upto)))
 
 
 def _first(connection: sa.Connection, base: Watermark, now: Watermark, *, most_rows: int) -> Part | None:
-    new = uncovered(tables.interactions, base, last_id=base.last_id)
+    new = uncovered(tables.interactions, base, last_id=base.last_id, now=now.postgres)
     some = sa.select(sa.literal(1)).where(new).limit(most_rows + 1).subquery()
     if (connection.scalar(sa.select(sa.func.count()).select_from(some)) or 0) <= most_rows:
         return None

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from app.db import changes, tables
 from app.db.append import Appended, NewInteraction, StoredInteraction, append, append_many
-from app.db.statements import copy_now, last_key, snapshot_now, uncovered
-from app.db.watermark import Watermark
+from app.db.statements import copy_now, is_postgres, last_key, snapshot_now, uncovered
+from app.db.watermark import START, PostgresSnapshot, Watermark
 
 __all__ = [
     "Appended",
@@ -82,9 +82,19 @@ def delete_expired(connection: sa.Connection, *, before_us: int, limit: int, now
     return deleted
 
 
-def current_watermark(connection: sa.Connection) -> Watermark:
-    """The point that the log has reached for this transaction."""
-    last_id, last_change = (last_key(connection, table) for table in (tables.interactions, tables.changes))
+def current_watermark(connection: sa.Connection, *, since: Watermark | None = None) -> Watermark:
+    """The point that the log has reached for this transaction.
+
+    Args:
+        since: an earlier point. On PostgreSQL its ids are taken over then: the highest ones are found by passing over
+            all rows of an upload that is not committed.
+    """
+    last_id: sa.ColumnElement[int]
+    last_change: sa.ColumnElement[int]
+    if since is None or since == START or not is_postgres(connection):
+        last_id, last_change = (last_key(connection, table) for table in (tables.interactions, tables.changes))
+    else:
+        last_id, last_change = sa.literal(since.last_id), sa.literal(since.last_change_id)
     row = connection.execute(sa.select(last_id, last_change, snapshot_now(connection), copy_now(connection))).one()
     return Watermark(*row)
 
@@ -98,5 +108,7 @@ def count(connection: sa.Connection, *, beyond: Watermark | None = None) -> int:
     """How many interactions there are, or how many came since `beyond`."""
     query = sa.select(sa.func.count()).select_from(tables.interactions)
     if beyond is not None:
-        query = query.where(uncovered(tables.interactions, beyond, last_id=beyond.last_id))
+        text = connection.scalar(sa.select(snapshot_now(connection)))
+        now = None if text is None else PostgresSnapshot.parse(text)
+        query = query.where(uncovered(tables.interactions, beyond, last_id=beyond.last_id, now=now))
     return connection.scalar(query) or 0

@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from app.db.watermark import Watermark
+from app.db.watermark import PostgresSnapshot, Watermark
 
 _CHUNK = 10_000
 
@@ -53,18 +53,31 @@ def covered(
 
 
 def uncovered(
-    table: sa.Table, since: Watermark, *, last_id: int, xact: sa.ColumnElement[int] | None = None
+    table: sa.Table,
+    since: Watermark,
+    *,
+    last_id: int,
+    now: PostgresSnapshot | None = None,
+    xact: sa.ColumnElement[int] | None = None,
 ) -> sa.ColumnElement[bool]:
     """The rows of `table` that `since` has not seen; arguments as of `covered`.
 
     On PostgreSQL this is `NOT pg_visible_in_snapshot(xact, since)` written out, so that the index on xact serves it
     whatever old transaction is still open: from `xmax` on, and the few that were running.
+
+    Args:
+        now: what the transaction sees. An upload that is not committed may have put millions of rows there, and without
+            this each of them is looked at, and passed over. Rows of a dump that is not adopted are left out then.
     """
     seen = since.postgres
     if seen is None:
         return table.c.id > last_id
     xact = table.c.xact if xact is None else xact
-    return (xact >= seen.xmax) | xact.in_(seen.running) if seen.running else xact >= seen.xmax
+    running, new = set(seen.running), xact >= seen.xmax
+    if now is not None:
+        running -= set(now.running)
+        new &= xact < now.xmax
+    return new | xact.in_(sorted(running)) if running else new
 
 
 def snapshot_now(connection: sa.Connection) -> sa.ColumnElement[str]:

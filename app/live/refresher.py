@@ -12,9 +12,9 @@ import structlog
 
 from app.db import items, keys, models
 from app.db.engine import SchemaOutdated, Store, StoreUnavailable
-from app.db.feed import read_feed
+from app.db.feed import FeedBatch, read_feed
 from app.db.keys import KeyRow
-from app.db.watermark import START
+from app.db.watermark import START, Watermark
 from app.live.freshness import fresh_candidates
 from app.live.held import Base
 from app.live.history import History
@@ -34,6 +34,8 @@ _SNAPSHOT_RETRY_SECONDS = 10.0
 _FRESH_EVERY = 20
 # Where it takes longer than this, the feed is followed meanwhile.
 _LONG_SECONDS = 0.05
+# Rows of a dump that was put into tables that were there are looked for so often.
+_FOREIGN_EVERY_SECONDS = 60.0
 # Of very many new rows so many are read at a time: some fifty megabytes.
 PART_ROWS = 200_000
 
@@ -78,6 +80,7 @@ class Refresher:
         self._freshened: tuple[int, ...] = ()
         self._fresh_again_at = 0.0
         self._fresh_took = 0.0
+        self._foreign_again_at = 0.0
         self._freshener: threading.Thread | None = None
         self._swapping = threading.Lock()
         self.problem: str | None = "not read yet"
@@ -118,7 +121,7 @@ class Refresher:
             return
         more = True
         while more:
-            batch = read_feed(self._store, self._history.watermark, most_rows=self._part_rows)
+            batch = self._read(self._history.watermark)
             if batch.reset:
                 _log.warning("store_was_restored", action="reading everything anew")
                 self._store.forget_identity()
@@ -130,6 +133,13 @@ class Refresher:
             self._history.apply_feed(batch)
             more = batch.more and not self._stop.is_set()
 
+    def _read(self, since: Watermark) -> FeedBatch:
+        due = time.monotonic() >= self._foreign_again_at
+        batch = read_feed(self._store, since, most_rows=self._part_rows, look_for_foreign=due)
+        if due:
+            self._foreign_again_at = time.monotonic() + _FOREIGN_EVERY_SECONDS
+        return batch
+
     def _begin(self) -> None:
         """Hold the newest history and what came since it; without one, everything.
 
@@ -137,10 +147,10 @@ class Refresher:
         """
         self._keys_stale = True
         base = self._newest_base(self._snapshots.names("history")) or Base.none()
-        batch = read_feed(self._store, base.watermark, most_rows=self._part_rows)
+        batch = self._read(base.watermark)
         if batch.reset:
             # It was read from the store as it was before it was restored.
-            base, batch = Base.none(), read_feed(self._store, START, most_rows=self._part_rows)
+            base, batch = Base.none(), self._read(START)
         # In a store that was restored, keys of the model in use may belong to others.
         with self._swapping:
             self._live.swap(None)
@@ -249,7 +259,7 @@ class Refresher:
         if base is None:
             return
         # Read again from where that history ends: what was deleted meanwhile must not come back with it.
-        batch = read_feed(self._store, base.watermark, most_rows=self._part_rows)
+        batch = self._read(base.watermark)
         if batch.reset:
             return
         # Beside the one that serves: lists must not lose what a later part brings.
@@ -257,7 +267,7 @@ class Refresher:
         while batch.more:
             if self._stop.is_set():
                 return
-            batch = read_feed(self._store, newer.watermark, most_rows=self._part_rows)
+            batch = self._read(newer.watermark)
             if batch.reset:
                 return
             newer.apply_feed(batch)

@@ -147,7 +147,7 @@ def _last_of_this_copy(connection: sa.Connection) -> TrainingRow | None:
     if (
         last is None
         or last.watermark is None
-        or not is_ahead(last.watermark, interactions.current_watermark(connection))
+        or not is_ahead(last.watermark, interactions.current_watermark(connection, since=last.watermark))
     ):
         return last
     return None
