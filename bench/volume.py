@@ -1,9 +1,10 @@
 """A large team's first day on one machine: import, train, serve, with the time and the memory of each.
 
-    python -m bench.volume [--rows 20000000] [--users 1000000] [--items 500000] [--folder DIR]
+    python -m bench.volume [--rows 20000000] [--users 1000000] [--items 500000] [--fit-seconds S] [--folder DIR]
 
 The log is drawn: users differ in how much they do, each has two tastes of many, items follow a power law within a taste
-and in all. `--folder` keeps the log, the store and the model there, and goes on with a store that is there already.
+and in all. `--fit-seconds` is what all fits of the training may take, if not what a training gives them by default.
+`--folder` keeps the log, the store and the model there, and goes on with a store that is there already.
 """
 
 from __future__ import annotations
@@ -117,12 +118,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=20_000_000)
     parser.add_argument("--users", type=int, default=1_000_000)
     parser.add_argument("--items", type=int, default=500_000)
+    parser.add_argument("--fit-seconds", type=int)
     parser.add_argument("--folder", type=Path)
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="likewise-bench-") as made:
         folder = chosen.folder or Path(made)
         folder.mkdir(parents=True, exist_ok=True)
-        for line in run(Place(folder, None), Size(chosen.rows, chosen.users, chosen.items)):
+        place = Place(folder, None)
+        if chosen.fit_seconds is not None:
+            place.environ["LIKEWISE_TRAINING_TIME_BUDGET_SECONDS"] = str(chosen.fit_seconds)
+        for line in run(place, Size(chosen.rows, chosen.users, chosen.items)):
             print(line, flush=True)  # noqa: T201 - the output
 
 
