@@ -116,6 +116,9 @@ class History:
             self._ahead = self._not_reached(other.watermark)
             names = self._held.names_of({row.user_key for row in self._ahead.values()})
             held = other.held
+            # Erased here since the other one read: nobody comes back until the feed says so once more.
+            if gone := self._held.erased - held.erased:
+                held = held.without_users(gone)
             self._watermark, self._since = other.watermark, other._since
             self._name_users(held, {key: user_id for user_id, key in names.items()})
             self._append(held, self._ahead.values())

@@ -312,3 +312,13 @@ def test_a_newer_base_is_read_up_beside_the_one_that_serves_and_own_rows_go_with
     assert (h.user_key("user-9"), h.catalogue.item_key("jam"), h.watermark) == (9, 13, upto(4))
     h.apply_feed(batch(row(5, 9, 13), watermark=upto(5)))
     assert len(seen(h, 9)) == 1
+
+
+def test_one_who_is_erased_while_a_newer_base_is_read_up_does_not_come_back_with_it() -> None:
+    h = history()
+    h.restart(base(row(1, 1, 11)), batch(watermark=upto(1)))
+    newer = h.beside(base(row(1, 1, 11)), batch(row(2, 1, 12), watermark=upto(2)))
+    h.erase(1)
+    h.become(newer)
+    assert h.user_key("ann") is None
+    assert seen(h, 1) == []
